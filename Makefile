@@ -1,0 +1,88 @@
+# make | deps | demo | check | check-vm | lint | format | bench | fuzz | fields | install | clean
+# with V=1 SAN=1 COV=1 CC= MUSL= DESTDIR= PREFIX=
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+MUSL ?= $(if $(SAN)$(COV),,$(shell command -v musl-gcc))
+B := build$(if $(SAN),/san)$(if $(COV),/cov)
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-4s %s\n' $1 $@)
+warn = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+hard = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=undefined,-fstack-protector-strong)
+flags = -std=gnu11 -D_GNU_SOURCE -Iinclude $(warn) $(hard) $(if $(COV),--coverage) \
+	-ffile-prefix-map=$(CURDIR)=. -fPIE -ffunction-sections -fdata-sections \
+	-DPREFIX='"$(PREFIX)"' $(CFLAGS)
+glibc = $(if $(SAN)$(COV),,-D_FORTIFY_SOURCE=2)
+musl = -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -dumpmachine)
+ROOMS := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard src/*/*.c)))))
+PROGS := $(addprefix $(B)/bin/,$(foreach p,kapseld:daemon kapsel:cli kapsel-oci:oci kapsel-monitor:monitor,\
+	$(if $(wildcard src/$(lastword $(subst :, ,$p))/main.c),$(firstword $(subst :, ,$p)))))
+TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
+HELPERS := $(patsubst tests/helpers/%.c,$(B)/helpers/%,$(wildcard tests/helpers/*.c))
+
+# Two kinds of objects: o/ for the dynamic programs and the tests, s/ for the small static ones.
+S := $(if $(MUSL),s,o)
+lib = $(foreach r,$1,$(if $(filter $r,$(ROOMS)),$(B)/$2/$r.a))
+define link
+$(call say,LD)
+$(Q)mkdir -p $(@D) && $1 $(flags) -pie -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ \
+	$(filter %/main.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $2
+endef
+dyn = $(call link,$(CC),$1)
+static = $(call link,$(if $(MUSL),$(MUSL) -static-pie,$(CC) $(if $(SAN)$(COV),,-static-pie)),$1)
+
+all: $(PROGS) $(HELPERS)
+CORE := sys json base
+$(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CORE),o)
+	$(call dyn,-lyajl -lmnl -lpthread)
+$(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
+	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a))
+$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),$S)
+	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap,-l:libyajl_s.a -l:libseccomp.a -l:libcap.a))
+$(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
+	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a) -lpthread)
+
+$(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-monitor:$S,$(eval \
+	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))
+$(foreach k,o s,$(foreach r,$(ROOMS),$(eval $(B)/$k/$r.a: \
+	$(patsubst src/%.c,$(B)/$k/%.o,$(filter-out %/main.c,$(wildcard src/$r/*.c))))))
+%.a:
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+poison = $(if $(filter src/sys/path.c,$<),,$(if $(wildcard src/sys/poison.h),-include src/sys/poison.h))
+$(B)/o/%.o: src/%.c $(B)/flags
+	$(call say,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(flags) $(glibc) $(poison) -MMD -MP -c -o $@ $<
+$(B)/s/%.o: src/%.c $(B)/flags
+	$(call say,CC)
+	$(Q)mkdir -p $(@D) && $(MUSL) $(flags) $(musl) $(poison) -MMD -MP -c -o $@ $<
+$(B)/tests/unit/%: tests/unit/%.c $(call lib,$(ROOMS),o) $(B)/flags
+	$(call say,LD)
+	$(Q)mkdir -p $(@D) && $(CC) $(flags) $(glibc) -Wno-unused-parameter -MMD -MP -MF $@.d -o $@ $< \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka -lyajl -lmnl -lseccomp -lcap -lpthread
+# What runs inside test containers is static and small.
+$(B)/helpers/%: tests/helpers/%.c $(B)/flags
+	$(call say,LD)
+	$(Q)mkdir -p $(@D) && $(or $(MUSL),$(CC)) -std=gnu11 -D_GNU_SOURCE $(warn) $(if $(MUSL),$(musl)) -O2 -static -o $@ $<
+$(B)/flags: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(CC) $(MUSL) $(flags) $(glibc))' >$@.new
+	@cmp -s $@.new $@ || mv $@.new $@; rm -f $@.new
+
+tests: $(TESTS)
+deps: ; $(Q)tests/tools/deps
+need-deps: ; $(Q)tests/tools/deps --if-missing
+demo: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/demo/run $(abspath $(B)/bin)
+check: need-deps ; $(Q)$(MAKE) --no-print-directory all tests && tests/run $(B)
+check-vm: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/run-vm $(B)
+lint: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/lint/run $(B)
+bench: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/bench/run $(B)
+fuzz: need-deps ; $(Q)tests/fuzz/run
+fields: all ; $(Q)tests/tools/fields $(B)
+format: ; $(Q)find src include tests -name '*.[ch]' -exec clang-format -i {} +
+install: all
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/bin $(B)/bin/kapsel $(B)/bin/kapsel-oci
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/bin/kapseld
+	install -Dm755 -t $(DESTDIR)$(PREFIX)/libexec/kapsel $(B)/bin/kapsel-monitor
+	for s in 1 5 7 8; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$$s docs/man/*.$$s; done
+clean: ; $(Q)rm -rf build
+.PHONY: all tests deps need-deps demo check check-vm lint bench fuzz fields format install clean FORCE
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
