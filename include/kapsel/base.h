@@ -12,19 +12,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define KAPSEL_VERSION     "0.1.0"
-#define KAPSEL_SPEC_MAX    "1.3.0"
-#define ARRAY_LEN(a)       (sizeof(a) / sizeof *(a))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define MUST_CHECK         __attribute__((warn_unused_result))
-#define UNUSED             __attribute__((unused))
-#define CLEANUP(f)         __attribute__((cleanup(f)))
+#define KAPSEL_VERSION	  "0.1.0"
+#define KAPSEL_SPEC_MAX	  "1.3.0"
+#define ARRAY_LEN(a)	  (sizeof(a) / sizeof *(a))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define MUST_CHECK	  __attribute__((warn_unused_result))
+#define UNUSED		  __attribute__((unused))
+#define CLEANUP(f)	  __attribute__((cleanup(f)))
 
 /* ---- owners ------------------------------------------------------------------------------- */
 
-void fd_closep(int *fd);   /* closes unless negative; errno is kept */
-int fd_take(int *fd);      /* hands the fd on: returns it, leaves -1 behind */
-void mem_freep(void *p);   /* p is the address of a pointer from malloc */
+void fd_closep(int *fd); /* closes unless negative; errno is kept */
+int fd_take(int *fd);	 /* hands the fd on: returns it, leaves -1 behind */
+void mem_freep(void *p); /* p is the address of a pointer from malloc */
 #define CLEANUP_FD   CLEANUP(fd_closep)
 #define CLEANUP_FREE CLEANUP(mem_freep)
 #define CLEANUP_ERR  CLEANUP(kerr_clear)
@@ -38,8 +38,8 @@ void mem_freep(void *p);   /* p is the address of a pointer from malloc */
  * What a stranger sizes is bounded before it gets here.
  */
 void *mem_zalloc(size_t size);
-void *mem_array(size_t n, size_t size);                /* zeroed; n * size is checked */
-void *mem_grow(void *old, size_t n, size_t size);      /* realloc; n * size is checked */
+void *mem_array(size_t n, size_t size);		  /* zeroed; n * size is checked */
+void *mem_grow(void *old, size_t n, size_t size); /* realloc; n * size is checked */
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -63,24 +63,33 @@ struct buf {
 	size_t len; /* without the NUL */
 	size_t cap;
 };
-#define BUF_INIT { NULL, 0, 0 }
+#define BUF_INIT           \
+	{                  \
+		NULL, 0, 0 \
+	}
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
-void buf_drop(struct buf *b, size_t n);    /* removes the first n bytes */
-void buf_reset(struct buf *b);             /* empty, memory kept */
-void buf_free(struct buf *b);              /* empty, memory gone */
-char *buf_take(struct buf *b);             /* the caller frees; never NULL */
-const char *buf_str(const struct buf *b);  /* "" when empty */
+void buf_drop(struct buf *b, size_t n);	  /* removes the first n bytes */
+void buf_reset(struct buf *b);		  /* empty, memory kept */
+void buf_free(struct buf *b);		  /* empty, memory gone */
+char *buf_take(struct buf *b);		  /* the caller frees; never NULL */
+const char *buf_str(const struct buf *b); /* "" when empty */
 
 /* A vector: struct { TYPE *v; size_t n, cap; } anywhere; vec_push grows it with mem_grow. */
-#define VEC(type)  struct { type *v; size_t n, cap; }
-#define vec_push(vec) \
-	(*((vec)->n == (vec)->cap ? ((vec)->cap = (vec)->cap ? (vec)->cap * 2 : 8, \
-		    (vec)->v = mem_grow((vec)->v, (vec)->cap, sizeof *(vec)->v), \
-		    &(vec)->v[(vec)->n++]) : &(vec)->v[(vec)->n++]))
+#define VEC(type)              \
+	struct {               \
+		type *v;       \
+		size_t n, cap; \
+	}
+#define vec_push(vec)                                                                          \
+	(*((vec)->n == (vec)->cap                                                              \
+			? ((vec)->cap = (vec)->cap ? (vec)->cap * 2 : 8,                       \
+				  (vec)->v = mem_grow((vec)->v, (vec)->cap, sizeof *(vec)->v), \
+				  &(vec)->v[(vec)->n++])                                       \
+			: &(vec)->v[(vec)->n++]))
 #define vec_free(vec) (free((vec)->v), (vec)->v = NULL, (vec)->n = (vec)->cap = 0)
 
 /* ---- strings -------------------------------------------------------------------------------- */
@@ -106,7 +115,8 @@ void buf_add_escaped(struct buf *b, const char *s, size_t len);
  * `[A-Za-z0-9][A-Za-z0-9_.-]{0,127}`. kapsel-oci allows more, see oci_id_is_valid().
  */
 bool id_is_valid(const char *id);
-bool oci_id_is_valid(const char *id); /* first a letter, digit or _; then [A-Za-z0-9_+.-]; <= 1024 */
+bool oci_id_is_valid(
+	const char *id); /* first a letter, digit or _; then [A-Za-z0-9_+.-]; <= 1024 */
 
 /* A signal by number ("9"), or name with or without SIG, any case. Number, or -1. */
 int signal_parse(const char *s);
@@ -116,9 +126,9 @@ const char *signal_name(int sig); /* "TERM"; NULL if it has none; RTMIN+n is com
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_S  1000000000ull
-uint64_t clock_mono_ns(void);  /* CLOCK_MONOTONIC */
-uint64_t clock_boot_ns(void);  /* CLOCK_BOOTTIME */
-uint64_t clock_wall_ns(void);  /* CLOCK_REALTIME since 1970 */
+uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
+uint64_t clock_boot_ns(void); /* CLOCK_BOOTTIME */
+uint64_t clock_wall_ns(void); /* CLOCK_REALTIME since 1970 */
 /* A deadline is a point of CLOCK_MONOTONIC in ns; DEADLINE_NEVER only where a person waits. */
 typedef uint64_t deadline;
 #define DEADLINE_NEVER UINT64_MAX
@@ -150,16 +160,16 @@ enum retry { RETRY_NEVER, RETRY_SAME, RETRY_LATER };
 #include <kapsel/errors.h>
 
 struct kerr_row {
-	const char *name;      /* "KAPSEL-MOUNT-SOURCE-MISSING": stable for ever */
-	const char *means;     /* one sentence for docs/ERRORS.md */
-	const char *remedy;    /* one sentence: what to do */
+	const char *name;   /* "KAPSEL-MOUNT-SOURCE-MISSING": stable for ever */
+	const char *means;  /* one sentence for docs/ERRORS.md */
+	const char *remedy; /* one sentence: what to do */
 	enum api_error api;
 	enum retry retry;
 };
 const struct kerr_row *kerr_row(enum kerr_code code); /* never NULL */
-enum kerr_code kerr_by_name(const char *name);        /* KERR_INTERNAL if unknown */
-const char *api_error_name(enum api_error a);         /* "NotFound" */
-const char *retry_name(enum retry r);                 /* "never" */
+enum kerr_code kerr_by_name(const char *name);	      /* KERR_INTERNAL if unknown */
+const char *api_error_name(enum api_error a);	      /* "NotFound" */
+const char *retry_name(enum retry r);		      /* "never" */
 
 /*
  * One failure. Who understands it fills it once; on the way up one only adds a step. All strings
@@ -167,15 +177,18 @@ const char *retry_name(enum retry r);                 /* "never" */
  */
 struct kerr {
 	enum kerr_code code;
-	int sys;             /* errno or 0 */
-	char *message;       /* what was wrong, without remedy and errno's text */
-	char *step;          /* `mount[3] /etc/resolv.conf`; outermost first, ": " between */
-	char *pointer;       /* RFC 6901 pointer into the configuration, or NULL */
+	int sys;	       /* errno or 0 */
+	char *message;	       /* what was wrong, without remedy and errno's text */
+	char *step;	       /* `mount[3] /etc/resolv.conf`; outermost first, ": " between */
+	char *pointer;	       /* RFC 6901 pointer into the configuration, or NULL */
 	uint32_t line, column; /* 1-based, column in bytes; 0 when unknown */
-	struct kerr *faults; /* further faults of the same file */
+	struct kerr *faults;   /* further faults of the same file */
 	size_t nfaults;
 };
-#define KERR_INIT { 0 }
+#define KERR_INIT \
+	{         \
+		0 \
+	}
 
 /**
  * kerr_fail() - fill @e and return -1
@@ -208,9 +221,9 @@ enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 typedef void (*log_sink)(void *arg, enum log_level level, const char *line);
 void log_to(log_sink sink, void *arg, enum log_level most);
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
-#define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)
+#define log_error(...)	 log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
-#define log_info(...)    log_line(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)   log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)	 log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)	 log_line(LOG_DEBUG, __VA_ARGS__)
 
 #endif
