@@ -7,7 +7,7 @@ B := build$(if $(SAN),/san)$(if $(COV),/cov)
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-4s %s\n' $1 $@)
 warn = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
-hard = $(if $(SAN),-fsanitize=address,undefined -fno-sanitize-recover=undefined,-fstack-protector-strong)
+hard = $(if $(SAN),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=undefined,-fstack-protector-strong)
 flags = -std=gnu11 -D_GNU_SOURCE -Iinclude $(warn) $(hard) $(if $(COV),--coverage) \
 	-ffile-prefix-map=$(CURDIR)=. -fPIE -ffunction-sections -fdata-sections \
 	-DPREFIX='"$(PREFIX)"' $(CFLAGS)
