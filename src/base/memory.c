@@ -85,7 +85,7 @@ char *mem_strndup(const char *s, size_t n)
 
 char *mem_strdup(const char *s)
 {
-	return mem_strndup(s, SIZE_MAX - 1);
+	return mem_strndup(s, PTRDIFF_MAX - 1);
 }
 
 char *mem_printf(const char *fmt, ...)
@@ -179,7 +179,7 @@ char *arena_strndup(struct arena *a, const char *s, size_t n)
 
 char *arena_strdup(struct arena *a, const char *s)
 {
-	return arena_strndup(a, s, SIZE_MAX - 1);
+	return arena_strndup(a, s, PTRDIFF_MAX - 1);
 }
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
