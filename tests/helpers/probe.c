@@ -156,9 +156,9 @@ static void scheduling(void)
 	CPU_ZERO(&set);
 	sched_getaffinity(0, sizeof set, &set);
 	printf(",\n\"affinity\": [");
-	for (int i = 0, first = 1; i < CPU_SETSIZE; i++)
+	for (size_t i = 0, first = 1; i < CPU_SETSIZE; i++)
 		if (CPU_ISSET(i, &set))
-			printf("%s%d", first ? "" : ", ", i), first = 0;
+			printf("%s%zu", first ? "" : ", ", i), first = 0;
 	printf("]");
 }
 
