@@ -8,6 +8,7 @@
 #define KAPSEL_SYS_H
 
 #include <kapsel/base.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -19,8 +20,9 @@
  *   stay inside; EAGAIN is tried 32 times.
  * path_own*:  names in our own directories: RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS.
  */
-int path_host(int at, const char *path, int flags, struct kerr *e);   /* flags as open(2); at may be AT_FDCWD */
-int path_host_dir(int at, const char *path, struct kerr *e);          /* O_PATH|O_DIRECTORY */
+int path_host(int at, const char *path, int flags,
+	struct kerr *e); /* flags as open(2); at may be AT_FDCWD */
+int path_host_dir(int at, const char *path, struct kerr *e); /* O_PATH|O_DIRECTORY */
 int path_in(int root, const char *path, int flags, mode_t mode, struct kerr *e);
 int path_own(int dir, const char *name, int flags, mode_t mode, struct kerr *e);
 
@@ -30,17 +32,26 @@ int path_in_mkdirs(int root, const char *path, mode_t mode, uid_t uid, gid_t gid
 /* An O_PATH fd of @path below @root; if it is missing it is made as an empty regular file
  * (parents as directories). For bind targets. */
 int path_in_mkfile(int root, const char *path, struct kerr *e);
-int path_in_symlink(int root, const char *target, const char *path, struct kerr *e); /* EEXIST is fine */
-int path_in_mknod(int root, const char *path, mode_t type_and_mode, dev_t rdev, uid_t uid, gid_t gid,
+int path_in_symlink(
+	int root, const char *target, const char *path, struct kerr *e); /* EEXIST is fine */
+int path_in_mknod(int root, const char *path, mode_t type_and_mode, dev_t rdev, uid_t uid,
+	gid_t gid,
 	struct kerr *e); /* parents are made; existing node of the same type and rdev is fine */
 
-int path_own_mkdir(int dir, const char *name, mode_t mode, struct kerr *e); /* fd; EEXIST: KERR_ALREADY_EXISTS */
-int path_own_mkdirs(int at, const char *path, mode_t mode, struct kerr *e); /* mkdir -p of a host path; fd */
+int path_own_mkdir(int dir, const char *name, mode_t mode,
+	struct kerr *e); /* fd; EEXIST: KERR_ALREADY_EXISTS */
+int path_own_mkdirs(
+	int at, const char *path, mode_t mode, struct kerr *e); /* mkdir -p of a host path; fd */
 int path_own_unlink(int dir, const char *name, bool directory, struct kerr *e); /* ENOENT is fine */
-int path_own_remove_tree(int dir, const char *name, struct kerr *e);            /* ENOENT is fine; stays on one mount */
+int path_own_remove_tree(
+	int dir, const char *name, struct kerr *e); /* ENOENT is fine; stays on one mount */
 int path_own_rename(int dir, const char *from, const char *to, bool no_replace, struct kerr *e);
-/* The names in @dir but "." and "..", sorted; stops at @most with KERR_LIMIT. Freed by path_names_free. */
-struct path_names { char **v; size_t n; };
+/* The names in @dir but "." and "..", sorted; stops at @most with KERR_LIMIT. Freed by
+ * path_names_free. */
+struct path_names {
+	char **v;
+	size_t n;
+};
 int path_names(int dir, size_t most, struct path_names *out, struct kerr *e);
 void path_names_free(struct path_names *n);
 
@@ -58,11 +69,13 @@ int fd_stat(int fd, struct stat *st, struct kerr *e);
 bool fd_is_dir(int fd);
 bool fd_is_procfs(int fd);
 bool fd_is_chardev(int fd, unsigned major, unsigned minor);
-int fd_path(int fd, struct buf *out, struct kerr *e); /* readlink of our procfs's self/fd/N: for messages */
+int fd_path(int fd, struct buf *out,
+	struct kerr *e); /* readlink of our procfs's self/fd/N: for messages */
 /* Nobody but path.c names a path: sockets, too, are reached by directory fd and name. */
-int path_listen(int dir, const char *name, int type, mode_t mode, struct kerr *e); /* replaces a dead socket */
-int path_connect(int dir, const char *name, int type, struct kerr *e);             /* non-blocking off */
-int path_listen_host(const char *path, int type, mode_t mode, struct kerr *e);     /* any length */
+int path_listen(int dir, const char *name, int type, mode_t mode,
+	struct kerr *e);					       /* replaces a dead socket */
+int path_connect(int dir, const char *name, int type, struct kerr *e); /* non-blocking off */
+int path_listen_host(const char *path, int type, mode_t mode, struct kerr *e); /* any length */
 int path_connect_host(const char *path, int type, struct kerr *e);
 
 /* ---- procfs.c: one verified procfs ----------------------------------------------------------- */
@@ -70,37 +83,42 @@ int path_connect_host(const char *path, int type, struct kerr *e);
 /* Opens and verifies procfs (fsopen+fsmount if privileged, else the host's /proc checked by magic
  * and inode) the first time; the fd stays ours. */
 int proc_root(struct kerr *e);
-int proc_open(const char *name, int flags, struct kerr *e);  /* "self/status", "sys/net/..."; NO_XDEV, no magic links */
+int proc_open(const char *name, int flags,
+	struct kerr *e); /* "self/status", "sys/net/..."; NO_XDEV, no magic links */
 int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e);
 /* One write, then the value is read back where the file can be read; unequal: KERR_SELF_CHECK. */
 int proc_write(const char *name, const char *value, bool read_back, struct kerr *e);
 void proc_close(void); /* before a container's program runs */
 
-/* ---- process.c: a process is a pidfd ---------------------------------------------------------- */
+/* ---- process.c: a process is a pidfd ----------------------------------------------------------
+ */
 
 int pidfd_open_pid(pid_t pid, struct kerr *e);
-/* Opens @pid only if its start time (field 22 of stat, clock ticks) is @start: no stranger is met. */
+/* Opens @pid only if its start time (field 22 of stat, clock ticks) is @start: no stranger is met.
+ */
 int pidfd_open_known(pid_t pid, uint64_t start, struct kerr *e);
 int pidfd_signal(int pidfd, int sig, struct kerr *e); /* ESRCH: KERR_NOT_RUNNING */
-int pidfd_wait(int pidfd, siginfo_t *out, bool nohang, struct kerr *e); /* waitid(P_PIDFD, WEXITED) */
-bool pidfd_gone(int pidfd);                           /* polls: true when it has ended */
-uint64_t process_start_time(pid_t pid);               /* 0 if there is none */
-int boot_id(char out[37], struct kerr *e);            /* /proc/sys/kernel/random/boot_id */
+int pidfd_wait(
+	int pidfd, siginfo_t *out, bool nohang, struct kerr *e); /* waitid(P_PIDFD, WEXITED) */
+bool pidfd_gone(int pidfd);					 /* polls: true when it has ended */
+uint64_t process_start_time(pid_t pid);				 /* 0 if there is none */
+int boot_id(char out[37], struct kerr *e); /* /proc/sys/kernel/random/boot_id */
 
-struct spawn {               /* a program of ours or of the bundle's hooks */
-	const char *path;    /* absolute, or NULL with exe_fd */
-	int exe_fd;          /* -1, or executed with execveat */
+struct spawn {		  /* a program of ours or of the bundle's hooks */
+	const char *path; /* absolute, or NULL with exe_fd */
+	int exe_fd;	  /* -1, or executed with execveat */
 	char *const *argv, *const *envp;
-	const int *fds;      /* become 0, 1, 2, ... nfds-1 of the program; -1 is /dev/null */
+	const int *fds; /* become 0, 1, 2, ... nfds-1 of the program; -1 is /dev/null */
 	size_t nfds;
-	int cwd_fd;          /* -1: unchanged */
+	int cwd_fd; /* -1: unchanged */
 	bool new_session, new_group;
-	int death_signal;    /* PR_SET_PDEATHSIG, or 0 */
+	int death_signal; /* PR_SET_PDEATHSIG, or 0 */
 };
 /* vfork-like: CLONE_VM|CLONE_VFORK|CLONE_PIDFD; all other fds are closed; signals are reset. */
 int spawn_run(const struct spawn *s, pid_t *pid, struct kerr *e); /* returns the pidfd */
 
-/* ---- kernel.c: calls the libc lacks; raw: -1 and errno ---------------------------------------- */
+/* ---- kernel.c: calls the libc lacks; raw: -1 and errno ----------------------------------------
+ */
 
 struct clone_args;
 long sys_clone3(struct clone_args *a, size_t size);
@@ -120,31 +138,41 @@ int sys_pidfd_open(pid_t pid, unsigned flags);
 int sys_pidfd_getfd(int pidfd, int fd, unsigned flags);
 int sys_memfd(const char *name, unsigned flags);
 
-/* ---- socket.c ---------------------------------------------------------------------------------- */
+/* ---- socket.c ----------------------------------------------------------------------------------
+ */
 
 int socket_pair(int type, int out[2], struct kerr *e); /* AF_UNIX, CLOEXEC */
 /* One packet or stream piece with up to 16 fds; deadline by poll. Return bytes, 0 at EOF, or -1. */
 #define SOCKET_MOST_FDS 16
 ssize_t socket_send(int fd, const void *data, size_t len, const int *fds, size_t nfds, deadline d,
 	struct kerr *e);
-ssize_t socket_recv(int fd, void *data, size_t len, int *fds, size_t *nfds, deadline d, struct kerr *e);
-struct peer { pid_t pid; uid_t uid; gid_t gid; gid_t *groups; size_t ngroups; };
+ssize_t socket_recv(
+	int fd, void *data, size_t len, int *fds, size_t *nfds, deadline d, struct kerr *e);
+struct peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups;
+	size_t ngroups;
+};
 int socket_peer(int fd, struct peer *out, struct kerr *e); /* SO_PEERCRED, SO_PEERGROUPS */
 void peer_free(struct peer *p);
 bool poll_one(int fd, short events, deadline d); /* true when ready; false at the deadline */
 
-/* ---- loop.c: epoll; a callback answers, the loop acts ------------------------------------------ */
+/* ---- loop.c: epoll; a callback answers, the loop acts ------------------------------------------
+ */
 
 enum source_answer { SOURCE_KEEP, SOURCE_DONE };
 struct loop;
 struct source {
-	int fd;                                  /* closed by the loop when the source is done */
+	int fd; /* closed by the loop when the source is done */
 	enum source_answer (*ready)(struct source *s, uint32_t events);
-	void (*closed)(struct source *s);        /* may free the object that holds the source */
+	void (*closed)(struct source *s); /* may free the object that holds the source */
 	/* private to loop.c */
 	struct loop *loop;
 	bool dead;
 	struct source *next_dead;
+	size_t place;
 };
 struct timer {
 	deadline at;

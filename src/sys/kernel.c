@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <kapsel/sys.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Numbers that are the same on every architecture since 5.1; older headers lack the newest. */
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+
+long sys_clone3(struct clone_args *a, size_t size)
+{
+	return syscall(SYS_clone3, a, size);
+}
+
+int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags, .mode = mode, .resolve = resolve };
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+}
+
+int sys_open_tree(int dir, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, dir, path, flags);
+}
+
+int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags)
+{
+	return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags);
+}
+
+int sys_fsopen(const char *fs, unsigned flags)
+{
+	return (int)syscall(SYS_fsopen, fs, flags);
+}
+
+int sys_fsconfig(int fd, unsigned cmd, const char *key, const void *value, int aux)
+{
+	return (int)syscall(SYS_fsconfig, fd, cmd, key, value, aux);
+}
+
+int sys_fsmount(int fd, unsigned flags, unsigned attr)
+{
+	return (int)syscall(SYS_fsmount, fd, flags, attr);
+}
+
+int sys_fspick(int dir, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_fspick, dir, path, flags);
+}
+
+int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_attr *a, size_t size)
+{
+	return (int)syscall(SYS_mount_setattr, dir, path, flags, a, size);
+}
+
+int sys_pivot_root(const char *new_root, const char *put_old)
+{
+	return (int)syscall(SYS_pivot_root, new_root, put_old);
+}
+
+int sys_close_range(unsigned from, unsigned to, unsigned flags)
+{
+	return (int)syscall(SYS_close_range, from, to, flags);
+}
+
+int sys_pidfd_open(pid_t pid, unsigned flags)
+{
+	return (int)syscall(SYS_pidfd_open, pid, flags);
+}
+
+int sys_pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, flags);
+}
+
+int sys_memfd(const char *name, unsigned flags)
+{
+	return (int)syscall(SYS_memfd_create, name, flags);
+}
