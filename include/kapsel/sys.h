@@ -7,6 +7,7 @@
 #ifndef KAPSEL_SYS_H
 #define KAPSEL_SYS_H
 
+#include <fcntl.h>
 #include <kapsel/base.h>
 #include <signal.h>
 #include <sys/socket.h>
