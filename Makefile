@@ -33,13 +33,13 @@ static = $(call link,$(if $(MUSL),$(MUSL) -static-pie,$(CC) $(if $(SAN)$(COV),,-
 all: $(PROGS) $(HELPERS)
 CORE := sys json base
 $(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CORE),o)
-	$(call dyn,-lyajl -lmnl -lpthread)
+	$(call dyn,-lyajl -lmnl -lm -lpthread)
 $(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a))
 $(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap,-l:libyajl_s.a -l:libseccomp.a -l:libcap.a))
+	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,-l:libyajl_s.a -l:libseccomp.a -l:libcap.a -lm))
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a) -lpthread)
+	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a) -lm -lpthread)
 
 $(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-monitor:$S,$(eval \
 	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))
@@ -57,7 +57,7 @@ $(B)/s/%.o: src/%.c $(B)/flags
 $(B)/tests/unit/%: tests/unit/%.c $(call lib,$(ROOMS),o) $(B)/flags
 	$(call say,LD)
 	$(Q)mkdir -p $(@D) && $(CC) $(flags) $(glibc) -Wno-unused-parameter -MMD -MP -MF $@.d -o $@ $< \
-		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka -lyajl -lmnl -lseccomp -lcap -lpthread
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka -lyajl -lmnl -lseccomp -lcap -lm -lpthread
 # What runs inside test containers is static and small.
 $(B)/helpers/%: tests/helpers/%.c $(B)/flags
 	$(call say,LD)

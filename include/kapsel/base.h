@@ -122,6 +122,17 @@ bool oci_id_is_valid(
 int signal_parse(const char *s);
 const char *signal_name(int sig); /* "TERM"; NULL if it has none; RTMIN+n is composed */
 
+/* SHA-256 (FIPS 180-4): 64 hexadecimal digits and a NUL. Give a zeroed context the parts in order.
+ */
+struct sha256 {
+	uint32_t h[8];
+	uint64_t bytes;
+	unsigned char block[64];
+	bool begun;
+};
+void sha256_add(struct sha256 *s, const void *data, size_t len);
+void sha256_hex(struct sha256 *s, char out[static 65]);
+
 /* ---- clocks --------------------------------------------------------------------------------- */
 
 #define NS_PER_MS 1000000ull

@@ -10,102 +10,113 @@
 #include <kapsel/seccomp.h>
 #include <kapsel/spec.h>
 
-/* ---- facts: what the node can do -------------------------------------------------------------- */
+/* ---- facts: what the node can do --------------------------------------------------------------
+ */
 
-struct fact_limit { uint64_t hard; bool known; };
+struct fact_limit {
+	uint64_t hard;
+	bool known;
+};
 struct facts {
-	char kernel[64];             /* "6.1.0-18-amd64" */
+	char kernel[64]; /* "6.1.0-18-amd64" */
 	unsigned kernel_major, kernel_minor;
-	char machine[32];            /* "x86_64" */
+	char machine[32]; /* "x86_64" */
 	enum cgroup_layout cgroup_layout;
 	struct cgroup_controllers controllers; /* which are there, on v1 or v2 */
-	bool cgroup_writable;        /* may we make cgroups where containers go? */
-	uint32_t uid, gid;           /* effective, on the host */
-	bool root;                   /* real root: CAP_SYS_ADMIN in the initial user namespace */
-	uint64_t capabilities;       /* grantable: the bounding set, bit n = capability n */
+	bool cgroup_writable;		       /* may we make cgroups where containers go? */
+	uint32_t uid, gid;		       /* effective, on the host */
+	bool root;	       /* real root: CAP_SYS_ADMIN in the initial user namespace */
+	uint64_t capabilities; /* grantable: the bounding set, bit n = capability n */
 	unsigned last_capability;
 	struct fact_limit rlimit[OCI_RLIMIT_COUNT];
-	bool may_raise_rlimits;      /* CAP_SYS_RESOURCE */
-	int oom_score_adj_min;       /* the lowest value that we may set */
+	bool may_raise_rlimits; /* CAP_SYS_RESOURCE */
+	int oom_score_adj_min;	/* the lowest value that we may set */
 	bool user_namespaces, time_namespaces, cgroup_namespaces;
 	bool idmapped_mounts, mount_setattr, seccomp, seccomp_notify;
 	bool apparmor, selinux, resctrl;
 	bool swap_accounting;
-	char **filesystems; size_t nfilesystems; /* /proc/filesystems, sorted */
-	uint32_t cpus; char cpus_online[256], mems_online[256];
-	struct { uint32_t start, count; } subuid, subgid; /* for rootless; count 0: none */
+	char **filesystems;
+	size_t nfilesystems; /* /proc/filesystems, sorted */
+	uint32_t cpus;
+	char cpus_online[256], mems_online[256];
+	struct {
+		uint32_t start, count;
+	} subuid, subgid; /* for rootless; count 0: none */
 };
 int facts_read(struct facts *out, struct kerr *e);
 void facts_free(struct facts *f);
-void facts_json(const struct facts *f, struct buf *out);   /* kapsel info --facts */
+void facts_json(const struct facts *f, struct buf *out); /* kapsel info --facts */
 int facts_parse(const char *text, size_t len, struct facts *out, struct kerr *e); /* --facts FILE */
 
-/* ---- operations --------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------
+ */
 
 /* Who carries an operation out. Where the side changes from one operation to the next, the other
  * side waits: both walk the same list in step. */
 enum op_side { SIDE_EXECUTOR, SIDE_INIT };
 
 enum op_kind {
-	OP_CGROUP_MAKE,      /* E  target: cgroup path; all controllers' directories */
+	OP_CGROUP_MAKE,	     /* E  target: cgroup path; all controllers' directories */
 	OP_CGROUP_WRITE,     /* E  u.write */
 	OP_CGROUP_DEVICES,   /* E  u.devices: rules; v1 files or a v2 program */
 	OP_NAMESPACE_JOIN,   /* E  u.ns: opened and its type checked; entered around the clone */
-	OP_CLONE,            /* E  u.clone: flags; init is the caller's parent's child */
-	OP_IDMAP,            /* E  u.idmap: uid and gid map of the new user namespace */
+	OP_CLONE,	     /* E  u.clone: flags; init is the caller's parent's child */
+	OP_IDMAP,	     /* E  u.idmap: uid and gid map of the new user namespace */
 	OP_CGROUP_CHOWN,     /* E  delegation of a v2 cgroup to the container's root */
-	OP_BECOME_ROOT,      /* I  ids 0:0 of the new user namespace */
-	OP_CGROUP_JOIN,      /* I  v1: "0" into its own tasks; v2 was born in it */
+	OP_BECOME_ROOT,	     /* I  ids 0:0 of the new user namespace */
+	OP_CGROUP_JOIN,	     /* I  v1: "0" into its own tasks; v2 was born in it */
 	OP_CGROUP_NAMESPACE, /* I  unshare after the join */
 	OP_TIME_OFFSETS,     /* E  /proc/self/timens_offsets before the clone's child enters */
-	OP_LOOPBACK,         /* I  lo up in a new network namespace */
-	OP_OOM_SCORE,        /* E  u.number, from outside: lowering needs the host's rights */
-	OP_PROPAGATION,      /* I  "/" of the new mount namespace private (or u.number) */
-	OP_ROOT,             /* I  u.root: the rootfs as a detached mount */
-	OP_MOUNT,            /* I  u.mount */
-	OP_DEVICE,           /* I  u.device: mknod, or bind in a user namespace */
-	OP_SYMLINK,          /* I  u.link */
-	OP_CONSOLE,          /* I  own devpts pty, bound on /dev/console, master handed out */
-	OP_HOOK,             /* E: prestart, createRuntime, poststart, poststop; I: createContainer, startContainer */
-	OP_PIVOT,            /* I  pivot_root, old root detached, cwd "/" */
+	OP_LOOPBACK,	     /* I  lo up in a new network namespace */
+	OP_OOM_SCORE,	     /* E  u.number, from outside: lowering needs the host's rights */
+	OP_PROPAGATION,	     /* I  "/" of the new mount namespace private (or u.number) */
+	OP_ROOT,	     /* I  u.root: the rootfs as a detached mount */
+	OP_MOUNT,	     /* I  u.mount */
+	OP_DEVICE,	     /* I  u.device: mknod, or bind in a user namespace */
+	OP_SYMLINK,	     /* I  u.link */
+	OP_CONSOLE,	     /* I  own devpts pty, bound on /dev/console, master handed out */
+	OP_HOOK,	     /* E: prestart, createRuntime, poststart, poststop; I: createContainer,
+				startContainer */
+	OP_PIVOT,	     /* I  pivot_root, old root detached, cwd "/" */
 	OP_ROOT_PROPAGATION, /* I  linux.rootfsPropagation */
 	OP_ROOT_READONLY,    /* I */
 	OP_READONLY_PATH,    /* I  target */
-	OP_MASK,             /* I  target */
-	OP_SYSCTL,           /* I  u.pair */
-	OP_HOSTNAME,         /* I  target */
-	OP_DOMAINNAME,       /* I  target */
-	OP_KEYRING,          /* I  session keyring of its own */
-	OP_RLIMIT,           /* I  u.rlimit (raised from outside where init has no right) */
-	OP_SCHEDULER,        /* I  u.scheduler */
-	OP_IOPRIO,           /* I  u.number: class << 13 | priority */
-	OP_AFFINITY,         /* I  target: cpu list (exec: initial and final) */
+	OP_MASK,	     /* I  target */
+	OP_SYSCTL,	     /* I  u.pair */
+	OP_HOSTNAME,	     /* I  target */
+	OP_DOMAINNAME,	     /* I  target */
+	OP_KEYRING,	     /* I  session keyring of its own */
+	OP_RLIMIT,	     /* I  u.rlimit (raised from outside where init has no right) */
+	OP_SCHEDULER,	     /* I  u.scheduler */
+	OP_IOPRIO,	     /* I  u.number: class << 13 | priority */
+	OP_AFFINITY,	     /* I  target: cpu list (exec: initial and final) */
 	OP_MEMORY_POLICY,    /* I  issue B: refused until then */
-	OP_PERSONALITY,      /* I  u.number */
-	OP_WAIT_START,       /* I  create: wait here until start */
-	OP_STDIO,            /* I  0-2 in place, controlling terminal, owner */
-	OP_UMASK,            /* I  u.number */
-	OP_CWD,              /* I  target: made if missing, getcwd() must begin with "/" */
-	OP_BOUNDING,         /* I  u.caps: the bounding set shrunk, securebits */
-	OP_CREDENTIALS,      /* I  u.creds: groups, gid, uid */
+	OP_PERSONALITY,	     /* I  u.number */
+	OP_WAIT_START,	     /* I  create: wait here until start */
+	OP_STDIO,	     /* I  0-2 in place, controlling terminal, owner */
+	OP_UMASK,	     /* I  u.number */
+	OP_CWD,		     /* I  target: made if missing, getcwd() must begin with "/" */
+	OP_BOUNDING,	     /* I  u.caps: the bounding set shrunk, securebits */
+	OP_CREDENTIALS,	     /* I  u.creds: groups, gid, uid */
 	OP_CAPABILITIES,     /* I  u.caps: effective, permitted, inheritable, ambient */
 	OP_NO_NEW_PRIVS,     /* I */
-	OP_CHECK,            /* I  the self-check: applied == asked */
-	OP_SECCOMP,          /* I  last before exec; E reads the mode from outside */
-	OP_EXEC,             /* I  args[0] found by PATH of process.env */
+	OP_CHECK,	     /* I  the self-check: applied == asked */
+	OP_SECCOMP,	     /* I  last before exec; E reads the mode from outside */
+	OP_EXEC,	     /* I  args[0] found by PATH of process.env */
 	OP_COUNT
 };
 
 struct op_mount {
-	const char *type;          /* file system, or NULL for a bind */
-	const char *source;        /* as written; binds: relative to the bundle; NULL for none */
-	const char *data;          /* "mode=755,size=64k": what is no flag, or NULL */
-	bool bind, recursive, remount, copy_up, cgroup; /* cgroup: type "cgroup": the container's own view */
-	bool source_is_root;       /* reserved for --volatile */
-	uint32_t sb_flags;         /* MS_RDONLY|SYNCHRONOUS|DIRSYNC|LAZYTIME|MANDLOCK|SILENT for new ones */
-	uint64_t attr_set, attr_clr;         /* MOUNT_ATTR_* of this mount */
+	const char *type;   /* file system, or NULL for a bind */
+	const char *source; /* as written; binds: relative to the bundle; NULL for none */
+	const char *data;   /* "mode=755,size=64k": what is no flag, or NULL */
+	bool bind, recursive, remount, copy_up,
+		cgroup;	     /* cgroup: type "cgroup": the container's own view */
+	bool source_is_root; /* reserved for --volatile */
+	uint32_t sb_flags; /* MS_RDONLY|SYNCHRONOUS|DIRSYNC|LAZYTIME|MANDLOCK|SILENT for new ones */
+	uint64_t attr_set, attr_clr;	     /* MOUNT_ATTR_* of this mount */
 	uint64_t attr_rec_set, attr_rec_clr; /* the r... forms, AT_RECURSIVE */
-	uint64_t propagation[4];   /* MS_PRIVATE, MS_SHARED|MS_REC, ... in order */
+	uint64_t propagation[4];	     /* MS_PRIVATE, MS_SHARED|MS_REC, ... in order */
 	size_t npropagation;
 	bool idmap, idmap_recursive;
 	const struct oci_idmap *uids, *gids; /* of this mount; NULL: the container's */
@@ -115,43 +126,95 @@ struct op_mount {
 struct op {
 	enum op_kind kind;
 	enum op_side side;
-	unsigned nth;              /* which of its kind, or of the config's list: mount[3] */
-	const char *target;        /* what it is about, for people: "/etc/resolv.conf" */
-	const char *pointer;       /* JSON pointer it comes from, or NULL */
+	unsigned nth;	     /* which of its kind, or of the config's list: mount[3] */
+	const char *target;  /* what it is about, for people: "/etc/resolv.conf" */
+	const char *pointer; /* JSON pointer it comes from, or NULL */
 	uint32_t line, column;
-	bool optional;             /* its absence is no error (masked paths) */
-	bool verified;             /* the self-check reads it back */
+	bool optional; /* its absence is no error (masked paths) */
+	bool verified; /* the self-check reads it back */
 	union {
-		struct { const char *controller, *file, *value; bool read_back; } write;
-		struct { const struct oci_device_rule *v; size_t n; } devices;
-		struct { enum oci_namespace type; const char *path; } ns;
-		struct { uint64_t flags; } clone; /* CLONE_NEW* */
-		struct { const struct oci_idmap *uids, *gids; size_t nuids, ngids; } idmap;
-		struct { const struct oci_time_offset *v; size_t n; } offsets;
-		struct { bool readonly; uint64_t propagation; bool volatile_overlay; uint64_t volatile_bytes; } root;
+		struct {
+			const char *controller, *file, *value;
+			bool read_back;
+		} write;
+		struct {
+			const struct oci_device_rule *v;
+			size_t n;
+		} devices;
+		struct {
+			enum oci_namespace type;
+			const char *path;
+		} ns;
+		struct {
+			uint64_t flags;
+		} clone; /* CLONE_NEW* */
+		struct {
+			const struct oci_idmap *uids, *gids;
+			size_t nuids, ngids;
+		} idmap;
+		struct {
+			const struct oci_time_offset *v;
+			size_t n;
+		} offsets;
+		struct {
+			bool readonly;
+			uint64_t propagation;
+			bool volatile_overlay;
+			uint64_t volatile_bytes;
+		} root;
 		struct op_mount mount;
-		struct { mode_t type; mode_t mode; unsigned major, minor; uint32_t uid, gid; bool bind; } device;
-		struct { const char *text; } link;             /* target -> text */
-		struct { enum oci_hook_kind kind; const struct oci_hook *hook; } hook;
-		struct { const char *key, *value; } pair;
-		struct { enum oci_rlimit type; uint64_t soft, hard; } rlimit;
-		struct { const struct oci_scheduler *s; } scheduler;
-		struct { uint64_t bounding, effective, permitted, inheritable, ambient; unsigned securebits; } caps;
-		struct { uint32_t uid, gid; const uint32_t *groups; size_t ngroups; } creds;
-		struct { const struct oci_seccomp *profile; } seccomp;
-		struct { unsigned short rows, columns; bool terminal; } console;
+		struct {
+			mode_t type;
+			mode_t mode;
+			unsigned major, minor;
+			uint32_t uid, gid;
+			bool bind;
+		} device;
+		struct {
+			const char *text;
+		} link; /* target -> text */
+		struct {
+			enum oci_hook_kind kind;
+			const struct oci_hook *hook;
+		} hook;
+		struct {
+			const char *key, *value;
+		} pair;
+		struct {
+			enum oci_rlimit type;
+			uint64_t soft, hard;
+		} rlimit;
+		struct {
+			const struct oci_scheduler *s;
+		} scheduler;
+		struct {
+			uint64_t bounding, effective, permitted, inheritable, ambient;
+			unsigned securebits;
+		} caps;
+		struct {
+			uint32_t uid, gid;
+			const uint32_t *groups;
+			size_t ngroups;
+		} creds;
+		struct {
+			const struct oci_seccomp *profile;
+		} seccomp;
+		struct {
+			unsigned short rows, columns;
+			bool terminal;
+		} console;
 		int64_t number;
 	} u;
 };
 
 struct plan_options {
-	const char *id;            /* NULL: "ID" is printed where it would stand */
-	const char *bundle;        /* absolute path, for relative sources in messages; or NULL */
+	const char *id;		   /* NULL: "ID" is printed where it would stand */
+	const char *bundle;	   /* absolute path, for relative sources in messages; or NULL */
 	const char *cgroup_parent; /* used where the config has no cgroupsPath; e.g. "/kapsel" */
-	bool wait_start;           /* create: OP_WAIT_START and startContainer hooks after it */
-	bool volatile_root;        /* --volatile */
+	bool wait_start;	   /* create: OP_WAIT_START and startContainer hooks after it */
+	bool volatile_root;	   /* --volatile */
 	uint64_t volatile_bytes;
-	bool no_pivot;             /* issue B */
+	bool no_pivot; /* issue B */
 	bool rootless;
 };
 
@@ -161,7 +224,7 @@ struct plan {
 	const struct oci_spec *spec;
 	struct plan_options options;
 	struct facts const *facts;
-	struct kerr *warning;      /* what the specification wants said but not refused */
+	struct kerr *warning; /* what the specification wants said but not refused */
 	size_t nwarnings;
 };
 
@@ -173,11 +236,12 @@ struct plan {
  */
 int plan_build(struct arena *a, const struct oci_spec *spec, const struct facts *facts,
 	const struct plan_options *o, struct plan *out, struct kerr *e);
-/* The operations of an exec of @process into a container made from @spec: joins, credentials, ... */
+/* The operations of an exec of @process into a container made from @spec: joins, credentials, ...
+ */
 int plan_exec(struct arena *a, const struct oci_spec *spec, const struct oci_process *process,
 	const struct facts *facts, const struct plan_options *o, struct plan *out, struct kerr *e);
-const char *op_kind_name(enum op_kind k);       /* "mount" */
-void plan_text(const struct plan *p, struct buf *out);  /* byte-stable; no value of process.env */
+const char *op_kind_name(enum op_kind k);	       /* "mount" */
+void plan_text(const struct plan *p, struct buf *out); /* byte-stable; no value of process.env */
 void plan_json(const struct plan *p, struct buf *out);
 
 #endif

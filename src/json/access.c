@@ -7,16 +7,14 @@ const struct json *json_get(const struct json *object, const char *key)
 {
 	if (object == NULL || object->type != JSON_OBJECT)
 		return NULL;
-	json_each(m, object)
-		if (strcmp(m->key, key) == 0)
-			return m;
+	json_each(m, object) if (strcmp(m->key, key) == 0) return m;
 	return NULL;
 }
 
 const char *json_type_name(enum json_type t)
 {
-	static const char *const names[] = { "null", "true or false", "a number", "a string", "an array",
-		"an object" };
+	static const char *const names[] = { "null", "true or false", "a number", "a string",
+		"an array", "an object" };
 
 	return names[t];
 }
@@ -25,7 +23,8 @@ static size_t index_of(const struct json *item)
 {
 	size_t i = 0;
 
-	json_each(other, item->parent) {
+	json_each(other, item->parent)
+	{
 		if (other == item)
 			break;
 		i++;
@@ -77,7 +76,8 @@ int json_fail(struct kerr *e, enum kerr_code code, const struct json *v, const c
 
 static int wrong_type(struct kerr *e, const struct json *v, const char *wanted)
 {
-	return json_fail(e, KERR_CONFIG_TYPE, v, "is %s, and must be %s", json_type_name(v->type), wanted);
+	return json_fail(
+		e, KERR_CONFIG_TYPE, v, "is %s, and must be %s", json_type_name(v->type), wanted);
 }
 
 int json_u64(const struct json *v, uint64_t min, uint64_t max, uint64_t *out, struct kerr *e)
@@ -88,7 +88,8 @@ int json_u64(const struct json *v, uint64_t min, uint64_t max, uint64_t *out, st
 		return wrong_type(e, v, "a whole number");
 	if (str_to_u64(v->text, &n)) {
 		if (strpbrk(v->text, ".eE"))
-			return json_fail(e, KERR_CONFIG_TYPE, v, "%.40s is no whole number", v->text);
+			return json_fail(
+				e, KERR_CONFIG_TYPE, v, "%.40s is no whole number", v->text);
 		return json_fail(e, KERR_CONFIG_RANGE, v, "%.40s is not from %llu to %llu", v->text,
 			(unsigned long long)min, (unsigned long long)max);
 	}
@@ -107,13 +108,14 @@ int json_i64(const struct json *v, int64_t min, int64_t max, int64_t *out, struc
 		return wrong_type(e, v, "a whole number");
 	if (str_to_i64(v->text, &n)) {
 		if (strpbrk(v->text, ".eE"))
-			return json_fail(e, KERR_CONFIG_TYPE, v, "%.40s is no whole number", v->text);
-		return json_fail(e, KERR_CONFIG_RANGE, v, "%.40s is not from %lld to %lld", v->text, (long long)min,
-			(long long)max);
+			return json_fail(
+				e, KERR_CONFIG_TYPE, v, "%.40s is no whole number", v->text);
+		return json_fail(e, KERR_CONFIG_RANGE, v, "%.40s is not from %lld to %lld", v->text,
+			(long long)min, (long long)max);
 	}
 	if (n < min || n > max)
-		return json_fail(e, KERR_CONFIG_RANGE, v, "%.40s is not from %lld to %lld", v->text, (long long)min,
-			(long long)max);
+		return json_fail(e, KERR_CONFIG_RANGE, v, "%.40s is not from %lld to %lld", v->text,
+			(long long)min, (long long)max);
 	*out = n;
 	return 0;
 }
@@ -166,13 +168,16 @@ bool json_get_bool(const struct json *object, const char *key, bool otherwise)
 
 void json_get_kerr(const struct json *object, struct kerr *out)
 {
-	kerr_fail(out, kerr_by_name(json_get_string(object, "code", "")), (int)json_get_u64(object, "errno", 0), "%s",
+	kerr_fail(out, kerr_by_name(json_get_string(object, "code", "")),
+		(int)json_get_u64(object, "errno", 0), "%s",
 		json_get_string(object, "message", ""));
 	if (json_get(object, "step"))
 		kerr_step(out, "%s", json_get_string(object, "step", ""));
-	kerr_at(out, json_get_string(object, "pointer", NULL), (uint32_t)json_get_u64(object, "line", 0),
+	kerr_at(out, json_get_string(object, "pointer", NULL),
+		(uint32_t)json_get_u64(object, "line", 0),
 		(uint32_t)json_get_u64(object, "column", 0));
-	json_each(fault, json_get(object, "faults")) {
+	json_each(fault, json_get(object, "faults"))
+	{
 		struct kerr one = KERR_INIT;
 
 		json_get_kerr(fault, &one);

@@ -13,9 +13,9 @@ struct reader {
 	const char *text;
 	size_t len;
 	yajl_handle yajl;
-	size_t at;               /* end of the last token */
-	size_t line_start;       /* where the line of... */
-	size_t counted;          /* ...this offset begins */
+	size_t at;	   /* end of the last token */
+	size_t line_start; /* where the line of... */
+	size_t counted;	   /* ...this offset begins */
 	uint32_t line;
 	struct json *root, *open; /* open: the innermost array or object */
 	const char *key;
@@ -29,7 +29,8 @@ static void place(struct reader *r, size_t offset, uint32_t *line, uint32_t *col
 {
 	const char *p;
 
-	while (r->counted < offset && (p = memchr(r->text + r->counted, '\n', offset - r->counted))) {
+	while (r->counted < offset &&
+		(p = memchr(r->text + r->counted, '\n', offset - r->counted))) {
 		r->line++;
 		r->counted = r->line_start = (size_t)(p - r->text) + 1;
 	}
@@ -47,7 +48,8 @@ static int fail_at(struct reader *r, enum kerr_code code, size_t offset, const c
 	return kerr_at(r->e, NULL, line, column);
 }
 
-/* ---- what yajl lets through ------------------------------------------------------------------------ */
+/* ---- what yajl lets through
+ * ------------------------------------------------------------------------ */
 
 static int hex4(const char *s)
 {
@@ -55,8 +57,10 @@ static int hex4(const char *s)
 
 	for (int i = 0; i < 4; i++) {
 		char c = s[i];
-		int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-			c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+		int d = c >= '0' && c <= '9'   ? c - '0'
+			: c >= 'a' && c <= 'f' ? c - 'a' + 10
+			: c >= 'A' && c <= 'F' ? c - 'A' + 10
+					       : -1;
 
 		if (d < 0)
 			return -1;
@@ -65,8 +69,8 @@ static int hex4(const char *s)
 	return v;
 }
 
-/* An escape at @i, which is a backslash within a string: what it stands for may be no NUL and no half of
- * a surrogate pair. Returns the bytes to step over, 0 when refused. */
+/* An escape at @i, which is a backslash within a string: what it stands for may be no NUL and no
+ * half of a surrogate pair. Returns the bytes to step over, 0 when refused. */
 static size_t escape(const char *s, size_t i, size_t len)
 {
 	int high, low;
@@ -108,7 +112,8 @@ static int check_bytes(struct reader *r)
 		} else if (in_string && c == '\\') {
 			n = escape(s, i, r->len);
 			if (n == 0)
-				return fail_at(r, KERR_JSON_UTF8, i, "an escaped NUL or half a surrogate pair");
+				return fail_at(r, KERR_JSON_UTF8, i,
+					"an escaped NUL or half a surrogate pair");
 		} else if (!in_string && (c == '{' || c == '[')) {
 			if (++depth > r->limits.depth)
 				return fail_at(r, KERR_JSON_LIMIT, i, "nested too deeply");
@@ -120,7 +125,8 @@ static int check_bytes(struct reader *r)
 	return 0;
 }
 
-/* ---- yajl's callbacks ------------------------------------------------------------------------------- */
+/* ---- yajl's callbacks
+ * ------------------------------------------------------------------------------- */
 
 /* The token that has just been read begins after the last one, white space, commas and colons. */
 static size_t token_start(struct reader *r)
@@ -234,7 +240,8 @@ static int on_key(void *ctx, const unsigned char *s, size_t len)
 
 static int duplicate(struct reader *r, const struct json *member)
 {
-	kerr_fail(r->e, KERR_JSON_DUPLICATE, 0, "the key \"%s\" stands here a second time", member->key);
+	kerr_fail(r->e, KERR_JSON_DUPLICATE, 0, "the key \"%s\" stands here a second time",
+		member->key);
 	kerr_at(r->e, json_pointer(r->a, member), member->key_line, member->key_column);
 	return 0;
 }
@@ -256,7 +263,8 @@ static int unique_hashed(struct reader *r, const struct json *object)
 	while (size < object->n * 2)
 		size *= 2;
 	slots = arena_array(r->a, size, sizeof(void *));
-	json_each(m, object) {
+	json_each(m, object)
+	{
 		size_t i = hash(m->key) & (size - 1);
 
 		for (; slots[i]; i = (i + 1) & (size - 1))
@@ -276,10 +284,9 @@ static int on_object_end(void *ctx)
 	r->open = (struct json *)(uintptr_t)object->parent;
 	if (object->n >= HASH_FROM)
 		return unique_hashed(r, object);
-	json_each(a, object)
-		for (const struct json *b = a->next; b; b = b->next)
-			if (strcmp(a->key, b->key) == 0)
-				return duplicate(r, b);
+	json_each(a, object) for (const struct json *b = a->next; b;
+				  b = b->next) if (strcmp(a->key, b->key) == 0) return duplicate(r,
+		b);
 	return 1;
 }
 
@@ -310,7 +317,8 @@ static void syntax_error(struct reader *r, const char *otherwise)
 	/* "lexical error: invalid char in json text.\n": the middle part is for people. */
 	const char *s = text ? strstr((const char *)text, ": ") : NULL;
 	size_t at = yajl_get_bytes_consumed(r->yajl);
-	CLEANUP_FREE char *what = s ? mem_strndup(s + 2, strcspn(s + 2, ".\n")) : mem_strdup(otherwise);
+	CLEANUP_FREE char *what =
+		s ? mem_strndup(s + 2, strcspn(s + 2, ".\n")) : mem_strdup(otherwise);
 
 	if (at > r->at && at > 0)
 		at--; /* yajl has stepped over the byte that it did not like */
@@ -336,12 +344,16 @@ static int run(struct reader *r)
 	return 0;
 }
 
-const struct json *json_parse(struct arena *a, const char *text, size_t len, const struct json_limits *limits,
-	struct kerr *e)
+const struct json *json_parse(struct arena *a, const char *text, size_t len,
+	const struct json_limits *limits, struct kerr *e)
 {
 	struct kerr unwanted = KERR_INIT;
-	struct reader r = { .a = a, .e = e ? e : &unwanted, .text = text, .len = len, .line = 1,
-		.limits = limits ? *limits : (struct json_limits){ 0 } };
+	struct reader r = { .a = a,
+		.e = e ? e : &unwanted,
+		.text = text,
+		.len = len,
+		.line = 1,
+		.limits = limits ? *limits : (struct json_limits) { 0 } };
 	int rc;
 
 	if (r.limits.bytes == 0)
@@ -351,7 +363,8 @@ const struct json *json_parse(struct arena *a, const char *text, size_t len, con
 	if (r.limits.values == 0)
 		r.limits.values = VALUES;
 	if (len > r.limits.bytes) {
-		kerr_fail(r.e, KERR_JSON_LIMIT, 0, "%zu bytes, at most %zu are read", len, r.limits.bytes);
+		kerr_fail(r.e, KERR_JSON_LIMIT, 0, "%zu bytes, at most %zu are read", len,
+			r.limits.bytes);
 		rc = kerr_at(r.e, NULL, 1, 1);
 	} else {
 		rc = check_bytes(&r);

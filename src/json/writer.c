@@ -173,13 +173,13 @@ void json_add_value(struct json_out *o, const struct json *v)
 		break;
 	case JSON_ARRAY:
 		json_begin_array(o);
-		json_each(item, v)
-			json_add_value(o, item);
+		json_each(item, v) json_add_value(o, item);
 		json_end_array(o);
 		break;
 	case JSON_OBJECT:
 		json_begin_object(o);
-		json_each(member, v) {
+		json_each(member, v)
+		{
 			json_key(o, member->key);
 			json_add_value(o, member);
 		}

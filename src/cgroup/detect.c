@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "private.h"
+#include <string.h>
+
+static const char *const names[CG_COUNT] = {
+	[CG_CPU] = "cpu",
+	[CG_CPUACCT] = "cpuacct",
+	[CG_CPUSET] = "cpuset",
+	[CG_MEMORY] = "memory",
+	[CG_DEVICES] = "devices",
+	[CG_FREEZER] = "freezer",
+	[CG_BLKIO] = "blkio",
+	[CG_PIDS] = "pids",
+	[CG_HUGETLB] = "hugetlb",
+	[CG_RDMA] = "rdma",
+	[CG_NET_CLS] = "net_cls",
+	[CG_NET_PRIO] = "net_prio",
+	[CG_PERF] = "perf_event",
+	[CG_MISC] = "misc",
+	[CG_NAMED] = "name=systemd",
+};
+
+const char *cgroup_controller_name(enum cgroup_controller c)
+{
+	return names[c];
+}
+
+enum cgroup_controller cgroup_controller_by_name(const char *name)
+{
+	for (int i = 0; i < CG_COUNT; i++)
+		if (strcmp(names[i], name) == 0)
+			return (enum cgroup_controller)i;
+	return str_eq(name, "io") ? CG_BLKIO : str_starts(name, "name=") ? CG_NAMED : CG_COUNT;
+}
+
+const char *cgroup_layout_name(enum cgroup_layout l)
+{
+	static const char *const layouts[] = { "none", "v1", "hybrid", "v2" };
+
+	return layouts[l];
+}
+
+static uint32_t controllers_of(const char *list, const char *separators)
+{
+	CLEANUP_FREE char *copy = mem_strdup(list);
+	uint32_t bits = 0;
+	char *save = NULL;
+
+	for (char *word = strtok_r(copy, separators, &save); word;
+		word = strtok_r(NULL, separators, &save)) {
+		enum cgroup_controller c = cgroup_controller_by_name(word);
+
+		if (c != CG_COUNT)
+			bits |= 1u << c;
+	}
+	return bits;
+}
+
+/* v1's super options hold "rw" and the controllers, or "name=systemd". */
+static char *v1_options(const char *super)
+{
+	CLEANUP_FREE char *copy = mem_strdup(super);
+	struct buf b = BUF_INIT;
+	char *save = NULL;
+
+	for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save))
+		if (cgroup_controller_by_name(word) != CG_COUNT)
+			buf_addf(&b, "%s%s", b.len ? "," : "", word);
+	return buf_take(&b);
+}
+
+static void add_mount(struct hierarchies *h, const char *path, const char *type, const char *super)
+{
+	bool v2 = str_eq(type, "cgroup2");
+	struct hierarchy *one = &h->v[h->n];
+	CLEANUP_BUF struct buf list = BUF_INIT;
+
+	if (h->n == MOST_HIERARCHIES)
+		return;
+	one->fd = path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, NULL);
+	if (one->fd < 0)
+		return;
+	one->mount.path = mem_strdup(path);
+	one->mount.name = strrchr(one->mount.path, '/') + 1;
+	one->mount.v2 = v2;
+	if (v2) {
+		path_read(one->fd, "cgroup.controllers", 4096, &list, NULL);
+		one->controllers = controllers_of(buf_str(&list), " \n");
+		/* v2 has these without a controller of their own */
+		one->controllers |= 1u << CG_FREEZER | 1u << CG_DEVICES;
+		one->mount.options = mem_strdup("");
+	} else {
+		one->mount.options = v1_options(super);
+		one->controllers = controllers_of(one->mount.options, ",");
+	}
+	h->n++;
+}
+
+static bool seen(const struct hierarchies *h, const char *path)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (str_eq(h->v[i].mount.path, path))
+			return true;
+	return false;
+}
+
+/* mountinfo(5): ID PARENT MAJ:MIN ROOT PATH OPTIONS [TAGS...] - TYPE SOURCE SUPER */
+static void one_line(struct hierarchies *h, char *line)
+{
+	char *word[6], *save = NULL, *dash = strstr(line, " - "), *type, *super;
+
+	if (dash == NULL)
+		return;
+	*dash = '\0';
+	type = strtok_r(dash + 3, " ", &save);
+	strtok_r(NULL, " ", &save);
+	super = strtok_r(NULL, " ", &save);
+	if (type == NULL || super == NULL || (!str_eq(type, "cgroup") && !str_eq(type, "cgroup2")))
+		return;
+	save = NULL;
+	for (int i = 0; i < 6; i++)
+		if ((word[i] = strtok_r(i ? NULL : line, " ", &save)) == NULL)
+			return;
+	if (str_starts(word[4], "/sys/fs/cgroup") && !seen(h, word[4]))
+		add_mount(h, word[4], type, super);
+}
+
+static void decide_layout(struct hierarchies *h)
+{
+	size_t v2 = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		v2 += h->v[i].mount.v2;
+	h->layout = h->n == 0	 ? CGROUP_NONE
+		    : v2 == h->n ? CGROUP_V2
+		    : v2	 ? CGROUP_HYBRID
+				 : CGROUP_V1;
+}
+
+const struct hierarchies *hierarchies(struct kerr *e)
+{
+	static struct hierarchies the_hierarchies; /* what is mounted does not change under us */
+	static bool known;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *save = NULL;
+
+	if (known)
+		return &the_hierarchies;
+	if (proc_read("self/mountinfo", 16u << 20, &b, e))
+		return NULL;
+	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		one_line(&the_hierarchies, line);
+	decide_layout(&the_hierarchies);
+	known = true;
+	return &the_hierarchies;
+}
+
+int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, struct kerr *e)
+{
+	const struct hierarchies *h = hierarchies(e);
+
+	if (h == NULL)
+		return -1;
+	*layout = h->layout;
+	*there = (struct cgroup_controllers) { 0, 0 };
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->v[i].mount.v2)
+			there->v2 |= h->v[i].controllers;
+		else
+			there->v1 |= h->v[i].controllers;
+	}
+	return 0;
+}
+
+const struct cgroup_mount *cgroup_mounts(size_t *n)
+{
+	static struct cgroup_mount mounts[MOST_HIERARCHIES];
+	const struct hierarchies *h = hierarchies(NULL);
+
+	*n = h ? h->n : 0;
+	for (size_t i = 0; i < *n; i++)
+		mounts[i] = h->v[i].mount;
+	return mounts;
+}
