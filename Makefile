@@ -45,6 +45,7 @@ $(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-moni
 	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))
 $(foreach k,o s,$(foreach r,$(ROOMS),$(eval $(B)/$k/$r.a: \
 	$(patsubst src/%.c,$(B)/$k/%.o,$(filter-out %/main.c,$(wildcard src/$r/*.c))))))
+$(B)/o/api/interface.o $(B)/s/api/interface.o: $(wildcard src/api/*.varlink)
 %.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 poison = $(if $(filter src/sys/path.c,$<),,$(if $(wildcard src/sys/poison.h),-include src/sys/poison.h))

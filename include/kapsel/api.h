@@ -18,7 +18,8 @@
 #define API_MOST_FDS 8
 #define API_SOCKET   "/run/kapsel/kapseld.sock"
 
-/* ---- methods ---------------------------------------------------------------------------------- */
+/* ---- methods ----------------------------------------------------------------------------------
+ */
 
 /* Each role includes those before it. */
 enum role { ROLE_NONE, ROLE_OBSERVE, ROLE_OPERATE, ROLE_ADMIN };
@@ -71,28 +72,40 @@ struct api_method_row {
 const struct api_method_row *api_method(enum api_method m);
 int api_method_by_name(const char *name); /* enum api_method, or -1 */
 
-/* The text of an interface ("io.kapsel.Node"), or NULL. api_interface(n) lists them: NULL at the end. */
+/* The text of an interface ("io.kapsel.Node"), or NULL. api_interface(n) lists them: NULL at the
+ * end. */
 const char *api_interface(size_t n);
 const char *api_interface_text(const char *name);
 
+/* The interfaces, parsed. A server has its own. */
+struct api_schema;
+int api_schema_new(struct api_schema **out, struct kerr *e);
+void api_schema_free(struct api_schema *s);
+void api_schema_freep(struct api_schema **s);
+#define CLEANUP_SCHEMA CLEANUP(api_schema_freep)
+
 /**
  * api_check_in() - are @params what the interface's text gives for @m?
+ * @params: an object, or NULL for an empty one
  *
  * Return: 0, or -1 with KERR_CONFIG_UNKNOWN (an unknown field, "did you mean"), KERR_CONFIG_TYPE,
  * KERR_CONFIG_VALUE (no such enum word) or KERR_CONFIG_REQUIRED, each with the pointer; all of
  * them in one report. null counts as absent where the field is optional.
  */
-int api_check_in(enum api_method m, const struct json *params, struct kerr *e);
+int api_check_in(
+	const struct api_schema *s, enum api_method m, const struct json *params, struct kerr *e);
 /* The same for a reply; `make check` holds every reply against it. */
-int api_check_out(enum api_method m, const struct json *params, struct kerr *e);
+int api_check_out(
+	const struct api_schema *s, enum api_method m, const struct json *params, struct kerr *e);
 
-/* ---- server ------------------------------------------------------------------------------------ */
+/* ---- server ------------------------------------------------------------------------------------
+ */
 
 struct api_limits {
-	uint64_t message_bytes;	      /* 1 MiB: a longer request is skipped and answered Limit */
-	uint64_t calls;		      /* 8 in flight a connection; the next are answered Limit */
-	uint64_t half_message_ms;     /* 30 s for the rest of a message, then the client is dropped */
-	uint64_t unsent_bytes;	      /* 1 MiB of unread replies, then the client is dropped */
+	uint64_t message_bytes;	  /* 1 MiB: a longer request is skipped and answered Limit */
+	uint64_t calls;		  /* 8 in flight a connection; the next are answered Limit */
+	uint64_t half_message_ms; /* 30 s for the rest of a message, then the client is dropped */
+	uint64_t unsent_bytes;	  /* 1 MiB of unread replies, then the client is dropped */
 	uint64_t connections_per_uid; /* 4,096 */
 	uint64_t connections;	      /* 8,192 in all; the last place is for admin */
 };
@@ -132,18 +145,19 @@ enum api_method api_call_method(const struct api_call *c);
 const struct json *api_call_params(const struct api_call *c); /* an object, perhaps empty */
 const struct peer *api_call_peer(const struct api_call *c);
 enum role api_call_role(const struct api_call *c);
-bool api_call_more(const struct api_call *c); /* several answers are welcome */
+bool api_call_more(const struct api_call *c);		/* several answers are welcome */
 const char *api_call_request(const struct api_call *c); /* its `request`, or NULL */
 /* Lives as long as the call: for what the handler keeps beside it. */
 struct arena *api_call_arena(struct api_call *c);
 void api_call_set_data(struct api_call *c, void *data);
 void *api_call_data(const struct api_call *c);
-/* The fd that parameter @name (a number) of @in refers to: owned by the caller from then on. -1 with
- * KERR_NONE when the parameter is absent; -1 with KERR_CONFIG_VALUE when no such fd came or it was
- * taken already. Two parameters that name one fd: take it once and dup it. */
+/* The fd that parameter @name (a number) of @in refers to: owned by the caller from then on. -1
+ * with KERR_NONE when the parameter is absent; -1 with KERR_CONFIG_VALUE when no such fd came or it
+ * was taken already. Two parameters that name one fd: take it once and dup it. */
 int api_call_take_fd(struct api_call *c, const struct json *in, const char *name, struct kerr *e);
 /* @gone is called once if the client goes away before the last answer; the call is freed after it
- * returns and must not be answered. With NULL (the default) the call runs on, its answers vanish. */
+ * returns and must not be answered. With NULL (the default) the call runs on, its answers vanish.
+ */
 void api_call_gone(struct api_call *c, void (*gone)(struct api_call *c, void *arg), void *arg);
 
 /**
@@ -155,14 +169,16 @@ void api_reply_buf(struct api_call *c, const struct buf *params);
 /* One of several (`continues`); only where api_call_more(). May drop a client that does not read:
  * then gone is called, from the loop, not from in here. */
 void api_reply_more(struct api_call *c, const char *params, size_t len);
-/* The last answer is an error: io.kapsel.X.NotFound and so on, by the code's row. Frees the call. */
+/* The last answer is an error: io.kapsel.X.NotFound and so on, by the code's row. Frees the call.
+ */
 void api_fail(struct api_call *c, const struct kerr *e);
-/* Bytes that the client has not read yet. A stream holds back above a half of the limit and asks to be
- * called when they have fallen below: then nobody is dropped for the pace of a log. */
+/* Bytes that the client has not read yet. A stream holds back above a half of the limit and asks to
+ * be called when they have fallen below: then nobody is dropped for the pace of a log. */
 size_t api_call_unsent(const struct api_call *c);
 void api_call_on_room(struct api_call *c, void (*room)(struct api_call *c, void *arg), void *arg);
 
-/* ---- client ------------------------------------------------------------------------------------ */
+/* ---- client ------------------------------------------------------------------------------------
+ */
 
 struct api_client;
 
@@ -195,15 +211,16 @@ struct api_answer {
  * Return: 0, or -1: the daemon's error with its code, message, step and faults; KERR_TIMEOUT;
  * KERR_WIRE; KERR_DAEMON_MISSING with api_client_lost() when the connection ended.
  */
-int api_receive(struct api_client *c, struct arena *a, struct api_answer *out, deadline d,
-	struct kerr *e);
+int api_receive(
+	struct api_client *c, struct arena *a, struct api_answer *out, deadline d, struct kerr *e);
 /* A whole answer has been received already, and poll() would not tell. */
 bool api_client_pending(const struct api_client *c);
 /* One call, one answer. */
 int api_call(struct api_client *c, struct arena *a, enum api_method m, const char *params,
 	const int *fds, size_t nfds, const struct json **out, deadline d, struct kerr *e);
 
-/* ---- for the fuzzer ------------------------------------------------------------------------------ */
+/* ---- for the fuzzer
+ * ------------------------------------------------------------------------------ */
 
 /* Feeds bytes as if a client had sent them; returns when all of them have been dealt with. */
 void api_server_feed(struct api_server *s, const void *data, size_t len);
