@@ -222,6 +222,7 @@ struct plan {
 	struct op *op;
 	size_t n, cap;
 	const struct oci_spec *spec;
+	const struct oci_process *process; /* spec's, or an exec's own */
 	struct plan_options options;
 	struct facts const *facts;
 	struct kerr *warning; /* what the specification wants said but not refused */

@@ -425,6 +425,7 @@ static void begin(struct build *b, struct arena *a, const struct oci_spec *s, co
 {
 	memset(out, 0, sizeof *out);
 	out->spec = s;
+	out->process = &s->process;
 	out->facts = f;
 	if (o)
 		out->options = *o;
@@ -472,6 +473,7 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 
 	begin(&b, a, s, f, o, out, e);
 	out->options.wait_start = false;
+	out->process = process;
 	if (process->affinity.initial)
 		add_op(&b, OP_AFFINITY, SIDE_EXECUTOR, process->affinity.initial, process->affinity.at);
 	op = add_op(&b, OP_CLONE, SIDE_EXECUTOR, "process", NULL);
@@ -482,6 +484,12 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 	}
 	if (f->cgroup_writable)
 		add_op(&b, OP_CGROUP_JOIN, SIDE_INIT, "cgroup", NULL);
+	if (process->terminal) {
+		op = add_op(&b, OP_CONSOLE, SIDE_INIT, "terminal", NULL);
+		op->u.console.terminal = true;
+		op->u.console.rows = (unsigned short)process->console.height;
+		op->u.console.columns = (unsigned short)process->console.width;
+	}
 	if (process->affinity.final)
 		add_op(&b, OP_AFFINITY, SIDE_INIT, process->affinity.final, process->affinity.at);
 	build_process(&b, process, true);
