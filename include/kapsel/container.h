@@ -11,22 +11,22 @@
 
 /* What exists as soon as init does; the callee keeps none of the fds. */
 struct container_born {
-	pid_t pid;            /* on the host */
+	pid_t pid; /* on the host */
 	int pidfd;
-	uint64_t start_time;  /* field 22 of /proc/PID/stat */
-	const char *cgroup;   /* cgroup_save()'s text, "" without cgroups */
+	uint64_t start_time; /* field 22 of /proc/PID/stat */
+	const char *cgroup;  /* cgroup_save()'s text, "" without cgroups */
 };
 
 struct container_order {
 	const struct plan *plan;
-	int bundle;           /* directory */
-	int run_dir;          /* where start.sock goes and start finds it; -1 when the plan does not wait */
-	int stdio[3];         /* become 0-2; -1: /dev/null */
-	unsigned preserve;    /* fds 3.. that the program keeps */
-	int cache;            /* seccomp programs by content; -1: none */
-	bool sibling;         /* init becomes our parent's child (CLONE_PARENT) */
-	bool death_signal;    /* init dies with its parent */
-	int exec_target;      /* pidfd of the init to join; -1 for a create */
+	int bundle;   /* directory */
+	int run_dir;  /* where start.sock goes and start finds it; -1 when the plan does not wait */
+	int stdio[3]; /* become 0-2; -1: /dev/null */
+	unsigned preserve;	 /* fds 3.. that the program keeps */
+	int cache;		 /* seccomp programs by content; -1: none */
+	bool sibling;		 /* init becomes our parent's child (CLONE_PARENT) */
+	bool death_signal;	 /* init dies with its parent */
+	int exec_target;	 /* pidfd of the init to join; -1 for a create */
 	const char *exec_cgroup; /* its cgroup_save() text */
 	/* Once, before any hook or mount: tells the monitor. */
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);
@@ -45,9 +45,10 @@ struct container; /* between create and the end of the executor */
 /**
  * container_create() - all operations up to the plan's OP_WAIT_START or, without one, to execve
  *
- * On success the program runs, or init waits on start.sock. On failure nothing is left: init is dead,
- * the cgroup and what was mounted are gone, poststop hooks have run where the specification says so.
- * Return: the container, to be freed, or NULL and @e with the failed operation as its step.
+ * On success the program runs, or init waits on start.sock. On failure nothing is left: init is
+ * dead, the cgroup and what was mounted are gone, poststop hooks have run where the specification
+ * says so. Return: the container, to be freed, or NULL and @e with the failed operation as its
+ * step.
  */
 struct container *container_create(const struct container_order *o, struct kerr *e);
 void container_free(struct container *c); /* does not touch what runs */
@@ -58,7 +59,9 @@ const char *container_cgroup(const struct container *c);
 
 /* Tells a waiting init to go; 0 when the program runs, -1 with init's error. */
 int container_start(int run_dir, deadline d, struct kerr *e);
-/* Hooks of one kind, in order. The first failure ends it (poststop: all are run, failures are logged). */
-int container_hooks(const struct oci_spec *s, enum oci_hook_kind kind, const struct buf *state, struct kerr *e);
+/* Hooks of one kind, in order. The first failure ends it (poststop: all are run, failures are
+ * logged). */
+int container_hooks(
+	const struct oci_spec *s, enum oci_hook_kind kind, const struct buf *state, struct kerr *e);
 
 #endif

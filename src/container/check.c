@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 struct view {
-	char *status;             /* /proc/self/status */
-	struct mount_line { char *path, *options, *tags, *type; } *mounts;
+	char *status; /* /proc/self/status */
+	struct mount_line {
+		char *path, *options, *tags, *type;
+	} * mounts;
 	size_t nmounts;
 };
 
@@ -24,7 +26,9 @@ static int differs(struct kerr *e, const char *what, const char *found, const ch
 	return kerr_fail(e, KERR_SELF_CHECK, 0, "%s is '%s', asked was '%s'", what, found, asked);
 }
 
-/* ---- status ------------------------------------------------------------------------------------------------- */
+/* ---- status
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static const char *line_of(const struct view *v, const char *key)
 {
@@ -50,8 +54,9 @@ static int four_ids(const struct view *v, const char *key, uint32_t id, struct k
 	unsigned found[4];
 	char asked[16];
 
-	if (sscanf(line_of(v, key), "%u %u %u %u", &found[0], &found[1], &found[2], &found[3]) == 4 && found[0] == id &&
-		found[1] == id && found[2] == id && found[3] == id)
+	if (sscanf(line_of(v, key), "%u %u %u %u", &found[0], &found[1], &found[2], &found[3]) ==
+			4 &&
+		found[0] == id && found[1] == id && found[2] == id && found[3] == id)
 		return 0;
 	snprintf(asked, sizeof asked, "%u", id);
 	return differs(e, key + 1, "another", asked);
@@ -82,16 +87,21 @@ static int same_groups(const struct view *v, const struct op *op, struct kerr *e
 		while (i + 1 < n && asked[i] == asked[i + 1])
 			i++; /* named twice */
 		if (i == n || asked[i] != id)
-			return differs(e, "Groups", "another list", "that of process.user.additionalGids");
+			return differs(
+				e, "Groups", "another list", "that of process.user.additionalGids");
 		i++;
 		s = *end == ' ' ? end + 1 : end;
 		if (*s == '\n')
 			break;
 	}
-	return i == n ? 0 : differs(e, "Groups", "a shorter list", "that of process.user.additionalGids");
+	return i == n ? 0
+		      : differs(e, "Groups", "a shorter list",
+				"that of process.user.additionalGids");
 }
 
-/* ---- mounts ------------------------------------------------------------------------------------------------- */
+/* ---- mounts
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void read_mounts(struct view *v, char *text)
 {
@@ -114,7 +124,8 @@ static void read_mounts(struct view *v, char *text)
 			cap = cap ? cap * 2 : 64;
 			v->mounts = mem_grow(v->mounts, cap, sizeof *v->mounts);
 		}
-		v->mounts[v->nmounts++] = (struct mount_line){ word[4], word[5], inner ? inner : (char *)(uintptr_t)"", dash + 3 };
+		v->mounts[v->nmounts++] = (struct mount_line) { word[4], word[5],
+			inner ? inner : (char *)(uintptr_t) "", dash + 3 };
 	}
 }
 
@@ -139,8 +150,12 @@ static bool has_word(const char *list, const char *word)
 
 static int mount_flags(const struct mount_line *m, uint64_t set, const char *path, struct kerr *e)
 {
-	static const struct { uint64_t bit; const char *name; } flags[] = { { MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" },
-		{ MOUNT_ATTR_NODEV, "nodev" }, { MOUNT_ATTR_NOEXEC, "noexec" }, { 0x00200000, "nosymfollow" } };
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} flags[] = { { MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" },
+		{ MOUNT_ATTR_NODEV, "nodev" }, { MOUNT_ATTR_NOEXEC, "noexec" },
+		{ 0x00200000, "nosymfollow" } };
 
 	if (m == NULL)
 		return differs(e, path, "not mounted", "a mount");
@@ -153,9 +168,10 @@ static int mount_flags(const struct mount_line *m, uint64_t set, const char *pat
 	return 0;
 }
 
-/* Symlinks in the rootfs may have led elsewhere: the plain path is looked for, and where it is no mount point
- * the one that the path leads to is. */
-static int check_mount(struct container *c, const struct view *v, const char *path, uint64_t set, struct kerr *e)
+/* Symlinks in the rootfs may have led elsewhere: the plain path is looked for, and where it is no
+ * mount point the one that the path leads to is. */
+static int check_mount(
+	struct container *c, const struct view *v, const char *path, uint64_t set, struct kerr *e)
 {
 	CLEANUP_BUF struct buf real = BUF_INIT;
 	CLEANUP_FD int fd = -1;
@@ -176,14 +192,17 @@ static int check_propagation(const struct view *v, const struct op *op, struct k
 {
 	const struct mount_line *m = mount_at(v, "/");
 	uint64_t how = (uint64_t)op->u.number;
-	bool shared = m && strstr(m->tags, "shared:"), unbindable = m && strstr(m->tags, "unbindable");
+	bool shared = m && strstr(m->tags, "shared:"),
+	     unbindable = m && strstr(m->tags, "unbindable");
 
 	if (m == NULL || shared != !!(how & (1 << 20)) || unbindable != !!(how & (1 << 17)))
 		return differs(e, "propagation of /", m ? m->tags : "unknown", "rootfsPropagation");
 	return 0;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------------------- */
+/* ---- the rest
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static ino_t namespace_of(const char *name)
 {
@@ -198,14 +217,16 @@ static ino_t namespace_of(const char *name)
 
 static int check_namespaces(struct container *c, struct kerr *e)
 {
-	static const char *const names[OCI_NS_COUNT] = { "pid", "net", "mnt", "ipc", "uts", "user", "cgroup", "time" };
+	static const char *const names[OCI_NS_COUNT] = { "pid", "net", "mnt", "ipc", "uts", "user",
+		"cgroup", "time" };
 
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
 		const struct oci_ns *ns = oci_find_ns(c->p->spec, (enum oci_namespace)t);
 		ino_t now = namespace_of(names[t]);
 
 		if (now == 0)
-			continue; /* this kernel has no such kind, and the plan has asked for none */
+			continue; /* this kernel has no such kind, and the plan has asked for none
+				   */
 		if (ns == NULL && now != c->outer[t])
 			return differs(e, names[t], "a namespace of its own", "the host's");
 		if (ns && ns->path == NULL && now == c->outer[t])
@@ -218,8 +239,8 @@ static int check_rlimit(const struct op *op, struct kerr *e)
 {
 	struct rlimit r;
 
-	if (syscall(SYS_prlimit64, 0, (int)op->u.rlimit.type, NULL, &r) == 0 && r.rlim_cur == op->u.rlimit.soft &&
-		r.rlim_max == op->u.rlimit.hard)
+	if (syscall(SYS_prlimit64, 0, (int)op->u.rlimit.type, NULL, &r) == 0 &&
+		r.rlim_cur == op->u.rlimit.soft && r.rlim_max == op->u.rlimit.hard)
 		return 0;
 	return differs(e, op->target, "another value", "that of process.rlimits");
 }
@@ -231,7 +252,9 @@ static int check_names(const struct op *op, struct kerr *e)
 
 	uname(&u);
 	found = op->kind == OP_HOSTNAME ? u.nodename : u.domainname;
-	return strcmp(found, op->target) == 0 ? 0 : differs(e, op_kind_name(op->kind), found, op->target);
+	return strcmp(found, op->target) == 0
+		       ? 0
+		       : differs(e, op_kind_name(op->kind), found, op->target);
 }
 
 static int check_number(const char *what, long long found, long long asked, struct kerr *e)
@@ -259,7 +282,9 @@ static int check_sysctl(const struct op *op, struct kerr *e)
 	for (char *s = b.data; *s; s++)
 		if (*s == '\t')
 			*s = ' ';
-	return strcmp(b.data, op->u.pair.value) == 0 ? 0 : differs(e, op->u.pair.key, b.data, op->u.pair.value);
+	return strcmp(b.data, op->u.pair.value) == 0
+		       ? 0
+		       : differs(e, op->u.pair.key, b.data, op->u.pair.value);
 }
 
 static int check_device(struct container *c, const struct op *op, struct kerr *e)
@@ -278,13 +303,26 @@ static int check_device(struct container *c, const struct op *op, struct kerr *e
 
 static int check_scheduler(const struct op *op, struct kerr *e)
 {
-	struct { uint32_t size, policy; uint64_t flags; int32_t nice; uint32_t priority; uint64_t t[3]; uint32_t u[2]; } a = { .size = sizeof a };
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t t[3];
+		uint32_t u[2];
+	} a = { .size = sizeof a };
 
 	if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) < 0)
 		return kerr_fail(e, KERR_SELF_CHECK, errno, "read the scheduler");
 	return check_number("scheduler policy", a.policy, op->u.scheduler.s->policy, e) ||
-		check_number("nice", a.nice, a.policy == 0 || a.policy == 3 ? op->u.scheduler.s->nice.v : a.nice, e) ||
-		check_number("priority", a.priority, op->u.scheduler.s->priority.v, e) ? -1 : 0;
+			       check_number("nice", a.nice,
+				       a.policy == 0 || a.policy == 3 ? op->u.scheduler.s->nice.v
+								      : a.nice,
+				       e) ||
+			       check_number(
+				       "priority", a.priority, op->u.scheduler.s->priority.v, e)
+		       ? -1
+		       : 0;
 }
 
 static int check_cgroup(struct container *c, struct kerr *e)
@@ -303,25 +341,36 @@ static int check_cgroup(struct container *c, struct kerr *e)
 			break;
 		*end = '\0';
 		path = path ? strchr(path + 1, ':') : NULL;
-		if (path && (own ? strcmp(path + 1, "/") != 0 : !str_ends(path + 1, cgroup_path(c->cgroup))) &&
+		if (path &&
+			(own ? strcmp(path + 1, "/") != 0
+			     : !str_ends(path + 1, cgroup_path(c->cgroup))) &&
 			!(own && strcmp(path + 1, cgroup_path(c->cgroup)) == 0))
 			return differs(e, "cgroup", s, cgroup_path(c->cgroup));
 	}
 	return 0;
 }
 
-static int check_op(struct container *c, const struct view *v, const struct op *op, size_t i, struct kerr *e)
+static int check_op(
+	struct container *c, const struct view *v, const struct op *op, size_t i, struct kerr *e)
 {
-	const uint64_t visible = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | 0x00200000;
+	const uint64_t visible = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				 MOUNT_ATTR_NOEXEC | 0x00200000;
 	char asked[32];
 
 	switch (op->kind) {
 	case OP_MOUNT:
-		return op->u.mount.cgroup ? 0 : check_mount(c, v, op->target, (op->u.mount.attr_set | op->u.mount.attr_rec_set) & visible, e);
+		return op->u.mount.cgroup
+			       ? 0
+			       : check_mount(c, v, op->target,
+					 (op->u.mount.attr_set | op->u.mount.attr_rec_set) &
+						 visible,
+					 e);
 	case OP_ROOT_READONLY:
 		return check_mount(c, v, "/", MOUNT_ATTR_RDONLY, e);
 	case OP_READONLY_PATH:
-		return c->fd[i] == -3 ? check_mount(c, v, op->target, MOUNT_ATTR_RDONLY, e) : c->fd[i] == -1 ? 0 : differs(e, op->target, "not covered", "read-only");
+		return c->fd[i] == -3	? check_mount(c, v, op->target, MOUNT_ATTR_RDONLY, e)
+		       : c->fd[i] == -1 ? 0
+					: differs(e, op->target, "not covered", "read-only");
 	case OP_MASK:
 		return c->fd[i] == -3 ? check_mount(c, v, op->target, 0, e) : 0;
 	case OP_ROOT_PROPAGATION:
@@ -343,16 +392,27 @@ static int check_op(struct container *c, const struct view *v, const struct op *
 		return check_number("personality", personality(0xffffffff), op->u.number, e);
 	case OP_UMASK:
 		snprintf(asked, sizeof asked, "%04llo", (unsigned long long)op->u.number);
-		return strncmp(line_of(v, "\nUmask:\t"), asked, 4) == 0 ? 0 : differs(e, "Umask", "another", asked);
+		return strncmp(line_of(v, "\nUmask:\t"), asked, 4) == 0
+			       ? 0
+			       : differs(e, "Umask", "another", asked);
 	case OP_BOUNDING:
 		return same_caps(v, "\nCapBnd:\t", op->u.caps.bounding, e);
 	case OP_CAPABILITIES:
-		return same_caps(v, "\nCapEff:\t", op->u.caps.effective, e) || same_caps(v, "\nCapPrm:\t", op->u.caps.permitted, e) ||
-			same_caps(v, "\nCapInh:\t", op->u.caps.inheritable, e) || same_caps(v, "\nCapAmb:\t", op->u.caps.ambient, e) ? -1 : 0;
+		return same_caps(v, "\nCapEff:\t", op->u.caps.effective, e) ||
+				       same_caps(v, "\nCapPrm:\t", op->u.caps.permitted, e) ||
+				       same_caps(v, "\nCapInh:\t", op->u.caps.inheritable, e) ||
+				       same_caps(v, "\nCapAmb:\t", op->u.caps.ambient, e)
+			       ? -1
+			       : 0;
 	case OP_CREDENTIALS:
-		return four_ids(v, "\nUid:\t", op->u.creds.uid, e) || four_ids(v, "\nGid:\t", op->u.creds.gid, e) || same_groups(v, op, e) ? -1 : 0;
+		return four_ids(v, "\nUid:\t", op->u.creds.uid, e) ||
+				       four_ids(v, "\nGid:\t", op->u.creds.gid, e) ||
+				       same_groups(v, op, e)
+			       ? -1
+			       : 0;
 	case OP_NO_NEW_PRIVS:
-		return *line_of(v, "\nNoNewPrivs:\t") == '1' ? 0 : differs(e, "NoNewPrivs", "0", "1");
+		return *line_of(v, "\nNoNewPrivs:\t") == '1' ? 0
+							     : differs(e, "NoNewPrivs", "0", "1");
 	case OP_CGROUP_JOIN:
 		return check_cgroup(c, e);
 	case OP_CLONE:
@@ -383,7 +443,8 @@ int do_check(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	(void)i;
 	if (c->o->exec_target >= 0)
 		proc_close(); /* one of this pid namespace */
-	if (proc_read("self/status", 65536, &status, e) || proc_read("self/mountinfo", 16u << 20, &mounts, e))
+	if (proc_read("self/status", 65536, &status, e) ||
+		proc_read("self/mountinfo", 16u << 20, &mounts, e))
 		return -1;
 	v.status = status.data;
 	read_mounts(&v, mounts.data);

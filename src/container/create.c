@@ -32,14 +32,17 @@ int step_failed(const struct op *op, struct kerr *e)
 	return -1;
 }
 
-/* ---- operations --------------------------------------------------------------------------------------------- */
+/* ---- operations
+ * --------------------------------------------------------------------------------------------- */
 
 static int cgroup_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT;
 
 	(void)i;
-	if (cgroup_make(op->target, c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel", &c->cgroup, e))
+	if (cgroup_make(op->target,
+		    c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel",
+		    &c->cgroup, e))
 		return -1;
 	cgroup_save(c->cgroup, &text);
 	free(c->cgroup_text);
@@ -47,7 +50,8 @@ static int cgroup_op(struct container *c, const struct op *op, size_t i, struct 
 	return 0;
 }
 
-/* "0,1" for "0-1", "max" for 2^64-1, rounded to pages: only what differs in kind is a difference. */
+/* "0,1" for "0-1", "max" for 2^64-1, rounded to pages: only what differs in kind is a difference.
+ */
 static bool same_setting(const char *asked, const char *found)
 {
 	uint64_t a, f;
@@ -56,10 +60,12 @@ static bool same_setting(const char *asked, const char *found)
 	if (strcmp(asked, line) == 0)
 		return true;
 	if (str_to_u64(asked, &a) == 0 && str_to_u64(line, &f) == 0)
-		return a / 4096 == f / 4096 || (a > INT64_MAX / 4096 * 4096ull && f > INT64_MAX / 4096 * 4096ull - 4096);
+		return a / 4096 == f / 4096 ||
+		       (a > INT64_MAX / 4096 * 4096ull && f > INT64_MAX / 4096 * 4096ull - 4096);
 	if (strcmp(asked, "-1") == 0)
 		return str_to_u64(line, &f) == 0 ? f > 1ull << 62 : str_eq(line, "max");
-	return strpbrk(asked, ",- ") != NULL; /* a list, or a line with a key: the kernel has its own form */
+	return strpbrk(asked, ",- ") !=
+	       NULL; /* a list, or a line with a key: the kernel has its own form */
 }
 
 static int cgroup_write_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -69,11 +75,13 @@ static int cgroup_write_op(struct container *c, const struct op *op, size_t i, s
 	(void)i;
 	if (cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file, op->u.write.value, e))
 		return -1;
-	if (!op->u.write.read_back || cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
+	if (!op->u.write.read_back ||
+		cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
 		return 0;
 	if (!same_setting(op->u.write.value, buf_str(&now)))
-		return kerr_fail(e, KERR_SELF_CHECK, 0, "%s holds '%.*s', not '%s'", op->u.write.file,
-			(int)strcspn(buf_str(&now), "\n"), buf_str(&now), op->u.write.value);
+		return kerr_fail(e, KERR_SELF_CHECK, 0, "%s holds '%.*s', not '%s'",
+			op->u.write.file, (int)strcspn(buf_str(&now), "\n"), buf_str(&now),
+			op->u.write.value);
 	return 0;
 }
 
@@ -83,9 +91,14 @@ static int cgroup_devices_op(struct container *c, const struct op *op, size_t i,
 	return cgroup_devices(c->cgroup, op->u.devices.v, op->u.devices.n, e);
 }
 
-static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID, [OCI_NS_NETWORK] = CLONE_NEWNET,
-	[OCI_NS_MOUNT] = CLONE_NEWNS, [OCI_NS_IPC] = CLONE_NEWIPC, [OCI_NS_UTS] = CLONE_NEWUTS,
-	[OCI_NS_USER] = CLONE_NEWUSER, [OCI_NS_CGROUP] = CLONE_NEWCGROUP, [OCI_NS_TIME] = CLONE_NEWTIME };
+static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
+	[OCI_NS_NETWORK] = CLONE_NEWNET,
+	[OCI_NS_MOUNT] = CLONE_NEWNS,
+	[OCI_NS_IPC] = CLONE_NEWIPC,
+	[OCI_NS_UTS] = CLONE_NEWUTS,
+	[OCI_NS_USER] = CLONE_NEWUSER,
+	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
+	[OCI_NS_TIME] = CLONE_NEWTIME };
 
 /* Opened and judged here; init enters it. */
 static int join_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -96,7 +109,8 @@ static int join_op(struct container *c, const struct op *op, size_t i, struct ke
 	if (fd < 0)
 		return -1;
 	if (type != ns_flags[op->u.ns.type])
-		return kerr_fail(e, KERR_NAMESPACE, 0, "%s is no %s namespace", op->u.ns.path, oci_ns_name(op->u.ns.type));
+		return kerr_fail(e, KERR_NAMESPACE, 0, "%s is no %s namespace", op->u.ns.path,
+			oci_ns_name(op->u.ns.type));
 	c->fd[i] = fd_take(&fd);
 	return 0;
 }
@@ -111,7 +125,8 @@ static int time_op(struct container *c, const struct op *op, size_t i, struct ke
 		return kerr_fail(e, KERR_NAMESPACE, errno, "new time namespace");
 	for (size_t k = 0; k < op->u.offsets.n; k++) {
 		const struct oci_time_offset *t = &op->u.offsets.v[k];
-		CLEANUP_FREE char *line = mem_printf("%s %lld %llu\n", t->clock, (long long)t->secs.v, (unsigned long long)t->nanosecs.v);
+		CLEANUP_FREE char *line = mem_printf("%s %lld %llu\n", t->clock,
+			(long long)t->secs.v, (unsigned long long)t->nanosecs.v);
 
 		if (proc_write("self/timens_offsets", line, false, e))
 			return -1;
@@ -119,14 +134,15 @@ static int time_op(struct container *c, const struct op *op, size_t i, struct ke
 	return 0;
 }
 
-static int write_map(struct container *c, const char *file, const struct oci_idmap *v, size_t n, struct kerr *e)
+static int write_map(
+	struct container *c, const char *file, const struct oci_idmap *v, size_t n, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	char name[48];
 
 	for (size_t i = 0; i < n; i++)
-		buf_addf(&b, "%llu %llu %llu\n", (unsigned long long)v[i].container, (unsigned long long)v[i].host,
-			(unsigned long long)v[i].size);
+		buf_addf(&b, "%llu %llu %llu\n", (unsigned long long)v[i].container,
+			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
 	snprintf(name, sizeof name, "%d/%s", (int)c->pid, file);
 	if (proc_write(name, buf_str(&b), true, e)) {
 		if (e && e->code == KERR_PATH_WRITE)
@@ -145,7 +161,9 @@ static int idmap_op(struct container *c, const struct op *op, size_t i, struct k
 	if (!c->p->facts->root && proc_write(name, "deny", false, e))
 		return -1;
 	return write_map(c, "uid_map", op->u.idmap.uids, op->u.idmap.nuids, e) ||
-		write_map(c, "gid_map", op->u.idmap.gids, op->u.idmap.ngids, e) ? -1 : 0;
+			       write_map(c, "gid_map", op->u.idmap.gids, op->u.idmap.ngids, e)
+		       ? -1
+		       : 0;
 }
 
 static int oom_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -193,7 +211,8 @@ static int affinity_op(struct container *c, const struct op *op, size_t i, struc
 	CPU_ZERO(&set);
 	while (*s) {
 		char *end;
-		unsigned long a = strtoul(s, &end, 10), b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
+		unsigned long a = strtoul(s, &end, 10),
+			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
 
 		for (; a <= b && a < CPU_SETSIZE; a++)
 			CPU_SET((size_t)a, &set);
@@ -207,9 +226,16 @@ static int affinity_op(struct container *c, const struct op *op, size_t i, struc
 }
 
 static const op_fn executor_ops[OP_COUNT] = {
-	[OP_CGROUP_MAKE] = cgroup_op, [OP_CGROUP_WRITE] = cgroup_write_op, [OP_CGROUP_DEVICES] = cgroup_devices_op,
-	[OP_NAMESPACE_JOIN] = join_op, [OP_TIME_OFFSETS] = time_op, [OP_IDMAP] = idmap_op, [OP_OOM_SCORE] = oom_op,
-	[OP_RLIMIT] = rlimit_op, [OP_HOOK] = hook_op, [OP_AFFINITY] = affinity_op,
+	[OP_CGROUP_MAKE] = cgroup_op,
+	[OP_CGROUP_WRITE] = cgroup_write_op,
+	[OP_CGROUP_DEVICES] = cgroup_devices_op,
+	[OP_NAMESPACE_JOIN] = join_op,
+	[OP_TIME_OFFSETS] = time_op,
+	[OP_IDMAP] = idmap_op,
+	[OP_OOM_SCORE] = oom_op,
+	[OP_RLIMIT] = rlimit_op,
+	[OP_HOOK] = hook_op,
+	[OP_AFFINITY] = affinity_op,
 };
 
 static int apply(struct container *c, size_t i, struct kerr *e)
@@ -228,11 +254,14 @@ static int apply(struct container *c, size_t i, struct kerr *e)
 	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
 }
 
-/* ---- the clone ------------------------------------------------------------------------------------------------ */
+/* ---- the clone
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void note_namespaces(struct container *c)
 {
-	static const char *const names[OCI_NS_COUNT] = { "pid_for_children", "net", "mnt", "ipc", "uts", "user", "cgroup", "time" };
+	static const char *const names[OCI_NS_COUNT] = { "pid_for_children", "net", "mnt", "ipc",
+		"uts", "user", "cgroup", "time" };
 
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
 		char path[48];
@@ -264,9 +293,10 @@ static int enter_target(struct container *c, int flags, struct kerr *e)
 
 int clone_init(struct container *c, const struct op *op, struct kerr *e)
 {
-	int pair[2], pid_ns, pidfd = -1;
+	int pair[2], pid_ns = -1, pidfd = -1;
 	CLEANUP_FD int own_pid = -1;
-	struct clone_args a = { .flags = op->u.clone.flags | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd };
+	struct clone_args a = { .flags = op->u.clone.flags | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd };
 	bool exec = c->o->exec_target >= 0, other_pid = joins(c, OCI_NS_PID, &pid_ns) || exec;
 	long pid;
 
@@ -283,8 +313,11 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	}
 	if (other_pid) {
 		own_pid = proc_ns("self/ns/pid", e);
-		if (own_pid < 0 || (exec ? enter_target(c, CLONE_NEWPID, e) : setns(pid_ns, CLONE_NEWPID) < 0 ?
-			kerr_fail(e, KERR_NAMESPACE, errno, "join the pid namespace") : 0)) {
+		if (own_pid < 0 || (exec ? enter_target(c, CLONE_NEWPID, e)
+					   : setns(pid_ns, CLONE_NEWPID) < 0
+						   ? kerr_fail(e, KERR_NAMESPACE, errno,
+							     "join the pid namespace")
+						   : 0)) {
 			close(pair[0]);
 			close(pair[1]);
 			return -1;
@@ -313,7 +346,9 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	return 0;
 }
 
-/* ---- the turns -------------------------------------------------------------------------------------------------- */
+/* ---- the turns
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int init_died(struct container *c, struct kerr *e)
 {
@@ -323,7 +358,8 @@ static int init_died(struct container *c, struct kerr *e)
 	if (gone && !c->o->sibling)
 		waitid((idtype_t)3 /* P_PIDFD */, (id_t)c->pidfd, &info, WEXITED | WNOWAIT);
 	if (info.si_code && info.si_code != 1 /* CLD_EXITED */)
-		return kerr_fail(e, KERR_INIT_DIED, 0, "init was killed by signal %d", info.si_status);
+		return kerr_fail(
+			e, KERR_INIT_DIED, 0, "init was killed by signal %d", info.si_status);
 	return kerr_fail(e, KERR_INIT_DIED, 0, "init ended before the program was started");
 }
 
@@ -370,7 +406,8 @@ static int init_turn(struct container *c, bool *done, struct kerr *e)
 
 static int born(struct container *c, struct kerr *e)
 {
-	struct container_born b = { c->pid, c->pidfd, c->start_time, c->cgroup_text ? c->cgroup_text : "" };
+	struct container_born b = { c->pid, c->pidfd, c->start_time,
+		c->cgroup_text ? c->cgroup_text : "" };
 
 	return c->o->born ? c->o->born(c->o->arg, &b, e) : 0;
 }
@@ -398,7 +435,9 @@ static int take_turns(struct container *c, size_t from, struct kerr *e)
 	return 0;
 }
 
-/* ---- undoing ------------------------------------------------------------------------------------------------------ */
+/* ---- undoing
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void undo(struct container *c)
 {
@@ -443,7 +482,8 @@ static int prepare(struct container *c, struct kerr *e)
 	for (size_t i = 0; i < c->nfd; i++)
 		c->fd[i] = -1;
 	for (size_t i = 0; i < c->p->n; i++)
-		if (c->p->op[i].kind == OP_SECCOMP && seccomp_compile(c->p->op[i].u.seccomp.profile, c->o->cache, &c->filter, e))
+		if (c->p->op[i].kind == OP_SECCOMP &&
+			seccomp_compile(c->p->op[i].u.seccomp.profile, c->o->cache, &c->filter, e))
 			return step_failed(&c->p->op[i], e);
 	if (c->o->exec_target >= 0 && c->o->exec_cgroup && *c->o->exec_cgroup &&
 		cgroup_open(c->o->exec_cgroup, &c->cgroup, e))
@@ -491,7 +531,8 @@ struct container *container_create(const struct container_order *o, struct kerr 
 
 	c->o = o;
 	c->p = o->plan;
-	c->pidfd = c->sync = c->listen = c->root = c->empty = c->slave = c->status = c->old_time = -1;
+	c->pidfd = c->sync = c->listen = c->root = c->empty = c->slave = c->status = c->old_time =
+		-1;
 	if (run_all(c, e)) {
 		undo(c);
 		container_free(c);

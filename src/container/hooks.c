@@ -12,7 +12,8 @@ static int stdin_of(const struct buf *state, struct kerr *e)
 {
 	CLEANUP_FD int fd = sys_memfd("state", 1 /* MFD_CLOEXEC */);
 
-	if (fd < 0 || write(fd, buf_str(state), state->len) != (ssize_t)state->len || lseek(fd, 0, SEEK_SET) < 0)
+	if (fd < 0 || write(fd, buf_str(state), state->len) != (ssize_t)state->len ||
+		lseek(fd, 0, SEEK_SET) < 0)
 		return kerr_fail(e, KERR_HOOK, errno, "hand the state over");
 	return fd_take(&fd);
 }
@@ -33,7 +34,8 @@ static int judge(const struct oci_hook *h, const siginfo_t *info, struct kerr *e
 	if (info->si_code == CLD_EXITED && info->si_status == 0)
 		return 0;
 	if (info->si_code == CLD_EXITED)
-		return kerr_fail(e, KERR_HOOK, 0, "%s ended with status %d", h->path, info->si_status);
+		return kerr_fail(
+			e, KERR_HOOK, 0, "%s ended with status %d", h->path, info->si_status);
 	return kerr_fail(e, KERR_HOOK, 0, "%s was killed by signal %d", h->path, info->si_status);
 }
 
@@ -48,7 +50,8 @@ static int wait_hook(const struct oci_hook *h, int pidfd, pid_t pid, struct kerr
 	if (pidfd_wait(pidfd, &info, false, e))
 		return -1;
 	if (!ended)
-		return kerr_fail(e, KERR_HOOK_TIMEOUT, 0, "%s did not end within %llu s", h->path, (unsigned long long)(ms / 1000));
+		return kerr_fail(e, KERR_HOOK_TIMEOUT, 0, "%s did not end within %llu s", h->path,
+			(unsigned long long)(ms / 1000));
 	return judge(h, &info, e);
 }
 
@@ -58,7 +61,13 @@ int run_hook(const struct oci_hook *h, const struct buf *state, struct kerr *e)
 	CLEANUP_FREE char **argv = vector(h->args.v, h->args.n, h->path);
 	CLEANUP_FREE char **envp = vector(h->env.v, h->env.n, NULL);
 	int fds[3] = { in, -1, -1 };
-	struct spawn s = { .path = h->path, .exe_fd = -1, .argv = argv, .envp = envp, .fds = fds, .nfds = 3, .cwd_fd = -1,
+	struct spawn s = { .path = h->path,
+		.exe_fd = -1,
+		.argv = argv,
+		.envp = envp,
+		.fds = fds,
+		.nfds = 3,
+		.cwd_fd = -1,
 		.new_group = true };
 	CLEANUP_FD int pidfd = -1;
 	pid_t pid;
@@ -73,7 +82,8 @@ int run_hook(const struct oci_hook *h, const struct buf *state, struct kerr *e)
 	return wait_hook(h, pidfd, pid, e);
 }
 
-int container_hooks(const struct oci_spec *s, enum oci_hook_kind kind, const struct buf *state, struct kerr *e)
+int container_hooks(
+	const struct oci_spec *s, enum oci_hook_kind kind, const struct buf *state, struct kerr *e)
 {
 	for (size_t i = 0; i < s->hooks.kind[kind].n; i++) {
 		CLEANUP_ERR struct kerr why = KERR_INIT;

@@ -41,7 +41,8 @@ static int become_root(struct container *c, const struct op *op, size_t i, struc
 {
 	UNUSED_ARGS;
 	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
-		return kerr_fail(e, KERR_IDMAP, errno, "become root of the user namespace: map id 0");
+		return kerr_fail(
+			e, KERR_IDMAP, errno, "become root of the user namespace: map id 0");
 	if (c->p->facts->root && setgroups(0, NULL) < 0)
 		return fail(e, "drop supplementary groups");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -51,7 +52,9 @@ static int become_root(struct container *c, const struct op *op, size_t i, struc
 static int cgroup_namespace(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
-	return unshare(CLONE_NEWCGROUP) < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "new cgroup namespace") : 0;
+	return unshare(CLONE_NEWCGROUP) < 0
+		       ? kerr_fail(e, KERR_NAMESPACE, errno, "new cgroup namespace")
+		       : 0;
 }
 
 static int loopback(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -63,7 +66,8 @@ static int loopback(struct container *c, const struct op *op, size_t i, struct k
 	if (s < 0)
 		return 0; /* a kernel without IPv4 has no 127.0.0.1 to miss */
 	r.ifr_flags = IFF_UP | IFF_RUNNING;
-	return ioctl(s, SIOCSIFFLAGS, &r) < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "set lo up") : 0;
+	return ioctl(s, SIOCSIFFLAGS, &r) < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "set lo up")
+					      : 0;
 }
 
 static int symlink_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -83,7 +87,8 @@ static int hook(struct container *c, const struct op *op, size_t i, struct kerr 
 	CLEANUP_BUF struct buf state = BUF_INIT;
 
 	(void)i;
-	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating", &state);
+	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating",
+		&state);
 	return run_hook(op->u.hook.hook, &state, e);
 }
 
@@ -114,14 +119,17 @@ static int host_name(struct container *c, const struct op *op, size_t i, struct 
 static int domain_name(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
-	return setdomainname(op->target, strlen(op->target)) < 0 ? fail(e, "set the domain name") : 0;
+	return setdomainname(op->target, strlen(op->target)) < 0 ? fail(e, "set the domain name")
+								 : 0;
 }
 
 static int keyring(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
 	/* KEYCTL_JOIN_SESSION_KEYRING; a kernel without keys has none to leak */
-	return syscall(SYS_keyctl, 1, NULL) < 0 && errno != ENOSYS && errno != EDQUOT ? fail(e, "new session keyring") : 0;
+	return syscall(SYS_keyctl, 1, NULL) < 0 && errno != ENOSYS && errno != EDQUOT
+		       ? fail(e, "new session keyring")
+		       : 0;
 }
 
 static int rlimit(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -129,7 +137,9 @@ static int rlimit(struct container *c, const struct op *op, size_t i, struct ker
 	struct rlimit r = { op->u.rlimit.soft, op->u.rlimit.hard };
 
 	UNUSED_ARGS;
-	return syscall(SYS_prlimit64, 0, (int)op->u.rlimit.type, &r, NULL) < 0 ? fail(e, "set the limit") : 0;
+	return syscall(SYS_prlimit64, 0, (int)op->u.rlimit.type, &r, NULL) < 0
+		       ? fail(e, "set the limit")
+		       : 0;
 }
 
 struct kernel_sched_attr {
@@ -144,9 +154,14 @@ struct kernel_sched_attr {
 static int scheduler(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	const struct oci_scheduler *s = op->u.scheduler.s;
-	struct kernel_sched_attr a = { .size = sizeof a, .policy = (uint32_t)s->policy, .flags = s->flags,
-		.nice = (int32_t)s->nice.v, .priority = (uint32_t)s->priority.v, .runtime = s->runtime.v,
-		.deadline = s->deadline.v, .period = s->period.v };
+	struct kernel_sched_attr a = { .size = sizeof a,
+		.policy = (uint32_t)s->policy,
+		.flags = s->flags,
+		.nice = (int32_t)s->nice.v,
+		.priority = (uint32_t)s->priority.v,
+		.runtime = s->runtime.v,
+		.deadline = s->deadline.v,
+		.period = s->period.v };
 
 	UNUSED_ARGS;
 	return syscall(SYS_sched_setattr, 0, &a, 0) < 0 ? fail(e, "set the scheduler") : 0;
@@ -155,7 +170,9 @@ static int scheduler(struct container *c, const struct op *op, size_t i, struct 
 static int io_priority(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
-	return syscall(SYS_ioprio_set, 1, 0, (int)op->u.number) < 0 ? fail(e, "set the I/O priority") : 0;
+	return syscall(SYS_ioprio_set, 1, 0, (int)op->u.number) < 0
+		       ? fail(e, "set the I/O priority")
+		       : 0;
 }
 
 static int personality_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -173,7 +190,8 @@ static int final_affinity(struct container *c, const struct op *op, size_t i, st
 	CPU_ZERO(&set);
 	while (*s) {
 		char *end;
-		unsigned long a = strtoul(s, &end, 10), b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
+		unsigned long a = strtoul(s, &end, 10),
+			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
 
 		for (; a <= b && a < CPU_SETSIZE; a++)
 			CPU_SET((size_t)a, &set);
@@ -197,7 +215,8 @@ static int stdio(struct container *c, const struct op *op, size_t i, struct kerr
 		if (c->slave < 0)
 			return kerr_fail(e, KERR_TERMINAL, 0, "there is no terminal");
 		if (ioctl(c->slave, TIOCSCTTY, 0) < 0)
-			return kerr_fail(e, KERR_TERMINAL, errno, "make it the controlling terminal");
+			return kerr_fail(
+				e, KERR_TERMINAL, errno, "make it the controlling terminal");
 		fds[0] = fds[1] = fds[2] = c->slave;
 	}
 	for (int k = 0; k < 3; k++) {
@@ -205,7 +224,8 @@ static int stdio(struct container *c, const struct op *op, size_t i, struct kerr
 			if (null < 0)
 				null = path_host(AT_FDCWD, "/dev/null", O_RDWR, NULL);
 			if (null >= 0 && !fd_is_chardev(null, 1, 3))
-				return kerr_fail(e, KERR_SELF_CHECK, 0, "/dev/null is not the null device");
+				return kerr_fail(
+					e, KERR_SELF_CHECK, 0, "/dev/null is not the null device");
 			fds[k] = null;
 		}
 		if (fds[k] < 0)
@@ -237,7 +257,8 @@ static int change_directory(struct container *c, const struct op *op, size_t i, 
 		return dir < 0 ? -1 : fail(e, "change to the working directory");
 	/* "(unreachable)" says that it is not below our root. */
 	if (syscall(SYS_getcwd, cwd, sizeof cwd) < 0 || cwd[0] != '/')
-		return kerr_fail(e, KERR_SELF_CHECK, 0, "the working directory lies outside the root");
+		return kerr_fail(
+			e, KERR_SELF_CHECK, 0, "the working directory lies outside the root");
 	return 0;
 }
 
@@ -245,9 +266,11 @@ static int bounding(struct container *c, const struct op *op, size_t i, struct k
 {
 	UNUSED_ARGS;
 	for (unsigned cap = 0; cap <= c->p->facts->last_capability; cap++)
-		if (!(op->u.caps.bounding >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		if (!(op->u.caps.bounding >> cap & 1) &&
+			prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
 			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return kerr_fail(e, KERR_CAPABILITY, errno, "drop %s from the bounding set", oci_capability_name(cap));
+			return kerr_fail(e, KERR_CAPABILITY, errno, "drop %s from the bounding set",
+				oci_capability_name(cap));
 	return 0;
 }
 
@@ -256,7 +279,8 @@ static int credentials(struct container *c, const struct op *op, size_t i, struc
 	(void)i;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return fail(e, "keep capabilities over the change of ids");
-	if (syscall(SYS_setgroups, op->u.creds.ngroups, op->u.creds.groups) < 0 && c->p->facts->root)
+	if (syscall(SYS_setgroups, op->u.creds.ngroups, op->u.creds.groups) < 0 &&
+		c->p->facts->root)
 		return fail(e, "set supplementary groups");
 	if (syscall(SYS_setresgid, op->u.creds.gid, op->u.creds.gid, op->u.creds.gid) < 0)
 		return fail(e, "set the group id");
@@ -286,8 +310,10 @@ static int capabilities(struct container *c, const struct op *op, size_t i, stru
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return kerr_fail(e, KERR_CAPABILITY, errno, "clear ambient capabilities");
 	for (unsigned cap = 0; cap < 64; cap++)
-		if (op->u.caps.ambient >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
-			return kerr_fail(e, KERR_CAPABILITY, errno, "raise ambient %s", oci_capability_name(cap));
+		if (op->u.caps.ambient >> cap & 1 &&
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return kerr_fail(e, KERR_CAPABILITY, errno, "raise ambient %s",
+				oci_capability_name(cap));
 	return 0;
 }
 
@@ -326,7 +352,8 @@ static int wait_start(struct container *c, const struct op *op, size_t i, struct
 	}
 }
 
-/* One message: the state, and the filter's fd with its first byte (runtime-spec, "The Container Process State"). */
+/* One message: the state, and the filter's fd with its first byte (runtime-spec, "The Container
+ * Process State"). */
 static int send_listener(struct container *c, const struct oci_seccomp *p, int listener)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
@@ -368,7 +395,9 @@ static int seccomp(struct container *c, const struct op *op, size_t i, struct ke
 	return 0;
 }
 
-/* ---- execve ------------------------------------------------------------------------------------------------------- */
+/* ---- execve
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static const char *path_variable(const struct oci_process *p)
 {
@@ -384,8 +413,10 @@ static int not_found(struct kerr *e, const char *name, int why)
 	if (why == EACCES || why == EPERM)
 		return kerr_fail(e, KERR_EXEC_DENIED, 0, "exec: \"%s\": permission denied", name);
 	if (strchr(name, '/'))
-		return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0, "exec: \"%s\": stat %s: no such file or directory", name, name);
-	return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0, "exec: \"%s\": executable file not found in $PATH", name);
+		return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0,
+			"exec: \"%s\": stat %s: no such file or directory", name, name);
+	return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0,
+		"exec: \"%s\": executable file not found in $PATH", name);
 }
 
 static int find_program(const struct oci_process *p, char *out, size_t room, struct kerr *e)
@@ -401,7 +432,8 @@ static int find_program(const struct oci_process *p, char *out, size_t room, str
 	while (*dir && *name) {
 		size_t n = strcspn(dir, ":");
 
-		if ((size_t)snprintf(out, room, "%.*s%s%s", (int)n, dir, n ? "/" : "./", name) < room) {
+		if ((size_t)snprintf(out, room, "%.*s%s%s", (int)n, dir, n ? "/" : "./", name) <
+			room) {
 			why = path_can_execute(out);
 			if (why == 0)
 				return 0;
@@ -438,27 +470,58 @@ static int execute(struct container *c, const struct op *op, size_t i, struct ke
 	(void)i;
 	if (find_program(p, path, sizeof path, e) == 0) {
 		execve(path, argv, envp);
-		kerr_fail(e, errno == EACCES ? KERR_EXEC_DENIED : errno == ENOENT ? KERR_EXEC_NOT_FOUND : KERR_EXEC_FAILED, errno,
-			"exec: \"%s\"", p->args.v[0]);
+		kerr_fail(e,
+			errno == EACCES	  ? KERR_EXEC_DENIED
+			: errno == ENOENT ? KERR_EXEC_NOT_FOUND
+					  : KERR_EXEC_FAILED,
+			errno, "exec: \"%s\"", p->args.v[0]);
 	}
 	free(argv);
 	free(envp);
 	return -1;
 }
 
-/* ---- the walk -------------------------------------------------------------------------------------------------------- */
+/* ---- the walk
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static const op_fn init_ops[OP_COUNT] = {
-	[OP_BECOME_ROOT] = become_root, [OP_CGROUP_JOIN] = join_cgroup, [OP_CGROUP_NAMESPACE] = cgroup_namespace,
-	[OP_LOOPBACK] = loopback, [OP_PROPAGATION] = do_propagation, [OP_ROOT] = do_root, [OP_MOUNT] = do_mount,
-	[OP_DEVICE] = do_device, [OP_SYMLINK] = symlink_op, [OP_CONSOLE] = do_console, [OP_HOOK] = hook, [OP_PIVOT] = do_pivot,
-	[OP_ROOT_PROPAGATION] = do_root_propagation, [OP_ROOT_READONLY] = do_root_readonly,
-	[OP_READONLY_PATH] = do_readonly_path, [OP_MASK] = do_mask, [OP_SYSCTL] = sysctl, [OP_HOSTNAME] = host_name,
-	[OP_DOMAINNAME] = domain_name, [OP_KEYRING] = keyring, [OP_RLIMIT] = rlimit, [OP_SCHEDULER] = scheduler,
-	[OP_IOPRIO] = io_priority, [OP_AFFINITY] = final_affinity, [OP_PERSONALITY] = personality_op,
-	[OP_WAIT_START] = wait_start, [OP_STDIO] = stdio, [OP_UMASK] = umask_op, [OP_CWD] = change_directory,
-	[OP_BOUNDING] = bounding, [OP_CREDENTIALS] = credentials, [OP_CAPABILITIES] = capabilities,
-	[OP_NO_NEW_PRIVS] = no_new_privs, [OP_CHECK] = do_check, [OP_SECCOMP] = seccomp, [OP_EXEC] = execute,
+	[OP_BECOME_ROOT] = become_root,
+	[OP_CGROUP_JOIN] = join_cgroup,
+	[OP_CGROUP_NAMESPACE] = cgroup_namespace,
+	[OP_LOOPBACK] = loopback,
+	[OP_PROPAGATION] = do_propagation,
+	[OP_ROOT] = do_root,
+	[OP_MOUNT] = do_mount,
+	[OP_DEVICE] = do_device,
+	[OP_SYMLINK] = symlink_op,
+	[OP_CONSOLE] = do_console,
+	[OP_HOOK] = hook,
+	[OP_PIVOT] = do_pivot,
+	[OP_ROOT_PROPAGATION] = do_root_propagation,
+	[OP_ROOT_READONLY] = do_root_readonly,
+	[OP_READONLY_PATH] = do_readonly_path,
+	[OP_MASK] = do_mask,
+	[OP_SYSCTL] = sysctl,
+	[OP_HOSTNAME] = host_name,
+	[OP_DOMAINNAME] = domain_name,
+	[OP_KEYRING] = keyring,
+	[OP_RLIMIT] = rlimit,
+	[OP_SCHEDULER] = scheduler,
+	[OP_IOPRIO] = io_priority,
+	[OP_AFFINITY] = final_affinity,
+	[OP_PERSONALITY] = personality_op,
+	[OP_WAIT_START] = wait_start,
+	[OP_STDIO] = stdio,
+	[OP_UMASK] = umask_op,
+	[OP_CWD] = change_directory,
+	[OP_BOUNDING] = bounding,
+	[OP_CREDENTIALS] = credentials,
+	[OP_CAPABILITIES] = capabilities,
+	[OP_NO_NEW_PRIVS] = no_new_privs,
+	[OP_CHECK] = do_check,
+	[OP_SECCOMP] = seccomp,
+	[OP_EXEC] = execute,
 };
 
 static int init_apply(struct container *c, size_t i, struct kerr *e)
@@ -477,8 +540,11 @@ static int init_apply(struct container *c, size_t i, struct kerr *e)
 	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
 }
 
-static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_NETWORK] = CLONE_NEWNET, [OCI_NS_IPC] = CLONE_NEWIPC,
-	[OCI_NS_UTS] = CLONE_NEWUTS, [OCI_NS_CGROUP] = CLONE_NEWCGROUP, [OCI_NS_TIME] = 0x80 };
+static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_NETWORK] = CLONE_NEWNET,
+	[OCI_NS_IPC] = CLONE_NEWIPC,
+	[OCI_NS_UTS] = CLONE_NEWUTS,
+	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
+	[OCI_NS_TIME] = 0x80 };
 
 /* Joined ones but pid, which only a clone can enter. */
 static int enter_namespaces(struct container *c, struct kerr *e)
@@ -486,7 +552,8 @@ static int enter_namespaces(struct container *c, struct kerr *e)
 	for (size_t i = 0; i < c->p->n; i++) {
 		const struct op *op = &c->p->op[i];
 
-		if (op->kind == OP_NAMESPACE_JOIN && ns_flags[op->u.ns.type] && setns(c->fd[i], ns_flags[op->u.ns.type]) < 0) {
+		if (op->kind == OP_NAMESPACE_JOIN && ns_flags[op->u.ns.type] &&
+			setns(c->fd[i], ns_flags[op->u.ns.type]) < 0) {
 			kerr_fail(e, KERR_NAMESPACE, errno, "join %s", op->u.ns.path);
 			return step_failed(op, e);
 		}
@@ -497,16 +564,19 @@ static int enter_namespaces(struct container *c, struct kerr *e)
 /* All of a running container's at once; its user namespace first, where it has one. */
 static int enter_container(struct container *c, struct kerr *e)
 {
-	static const int each[] = { CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET, CLONE_NEWCGROUP, 0x80, CLONE_NEWNS };
+	static const int each[] = { CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET,
+		CLONE_NEWCGROUP, 0x80, CLONE_NEWNS };
 	bool user = oci_find_ns(c->p->spec, OCI_NS_USER) != NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
 		if (each[i] == CLONE_NEWUSER && !user)
 			continue;
-		if (each[i] == CLONE_NEWCGROUP && c->cgroup && cgroup_v2_fd(c->cgroup) < 0 && cgroup_join(c->cgroup, e))
+		if (each[i] == CLONE_NEWCGROUP && c->cgroup && cgroup_v2_fd(c->cgroup) < 0 &&
+			cgroup_join(c->cgroup, e))
 			return -1;
 		if (setns(c->o->exec_target, each[i]) < 0 && errno != EINVAL)
-			return kerr_fail(e, KERR_NAMESPACE, errno, "join the container's namespaces");
+			return kerr_fail(
+				e, KERR_NAMESPACE, errno, "join the container's namespaces");
 	}
 	if (user && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return kerr_fail(e, KERR_IDMAP, errno, "become root of the user namespace");
@@ -554,7 +624,8 @@ static int connect_listener(struct container *c, struct kerr *e)
 /* Keeps what was asked to be kept; the sync socket goes away with execve, and tells by that. */
 static int close_others(struct container *c, struct kerr *e)
 {
-	int above = 3 + (int)c->o->preserve, keep[3] = { c->sync, c->listen, c->init_fds[0] }, *own[3] = { &c->sync, &c->listen, &c->init_fds[0] };
+	int above = 3 + (int)c->o->preserve, keep[3] = { c->sync, c->listen, c->init_fds[0] },
+	    *own[3] = { &c->sync, &c->listen, &c->init_fds[0] };
 
 	for (int k = 0; k < 3; k++) {
 		if (keep[k] < 0)
@@ -587,7 +658,8 @@ static int walk(struct container *c, size_t from, struct kerr *e)
 			continue;
 		}
 		if (i > from && c->p->op[i - 1].side == SIDE_INIT &&
-			(sync_send(c->sync, SYNC_TURN, -1, e) || sync_recv(c->sync, NULL, deadline_in_ms(3600000), e) != SYNC_TURN))
+			(sync_send(c->sync, SYNC_TURN, -1, e) ||
+				sync_recv(c->sync, NULL, deadline_in_ms(3600000), e) != SYNC_TURN))
 			return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
 	}
 	return kerr_fail(e, KERR_INTERNAL, 0, "the plan does not end with exec");

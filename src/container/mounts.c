@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -18,9 +18,13 @@
 #endif
 enum { EMPTY = 0x1000 /* AT_EMPTY_PATH */, RECURSIVE = 0x8000 /* AT_RECURSIVE */ };
 
-static int set_attr(int fd, unsigned flags, uint64_t on, uint64_t off, uint64_t propagation, int userns, struct kerr *e)
+static int set_attr(int fd, unsigned flags, uint64_t on, uint64_t off, uint64_t propagation,
+	int userns, struct kerr *e)
 {
-	struct mount_attr a = { .attr_set = on, .attr_clr = off, .propagation = propagation, .userns_fd = (uint64_t)(unsigned)userns };
+	struct mount_attr a = { .attr_set = on,
+		.attr_clr = off,
+		.propagation = propagation,
+		.userns_fd = (uint64_t)(unsigned)userns };
 
 	if (on == 0 && off == 0 && propagation == 0)
 		return 0;
@@ -41,18 +45,20 @@ static int set_attributes(int fd, const struct op_mount *m, struct kerr *e)
 static int set_propagation(int fd, const struct op_mount *m, struct kerr *e)
 {
 	for (size_t i = 0; i < m->npropagation; i++)
-		if (set_attr(fd, m->propagation[i] & MS_REC ? RECURSIVE : 0, 0, 0, m->propagation[i] & ~(uint64_t)MS_REC, 0, e))
+		if (set_attr(fd, m->propagation[i] & MS_REC ? RECURSIVE : 0, 0, 0,
+			    m->propagation[i] & ~(uint64_t)MS_REC, 0, e))
 			return -1;
 	return 0;
 }
 
-/* ---- before the clone: sources are the host's, and detached copies of them go with us --------------------- */
+/* ---- before the clone: sources are the host's, and detached copies of them go with us
+ * --------------------- */
 
 static void write_map(struct buf *b, const struct oci_idmap *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		buf_addf(b, "%llu %llu %llu\n", (unsigned long long)v[i].container, (unsigned long long)v[i].host,
-			(unsigned long long)v[i].size);
+		buf_addf(b, "%llu %llu %llu\n", (unsigned long long)v[i].container,
+			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
 }
 
 /* A user namespace only for its maps: held by a child that waits to be killed. */
@@ -64,7 +70,9 @@ static int map_namespace(const struct op_mount *m, struct kerr *e)
 	int ns = -1;
 	siginfo_t info;
 	int pidfd = -1;
-	struct clone_args a = { .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD };
+	struct clone_args a = { .flags = CLONE_NEWUSER | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD };
 	long pid = sys_clone3(&a, sizeof a);
 
 	if (pid == 0)
@@ -92,12 +100,15 @@ static int idmap_mount(int fd, const struct op_mount *m, struct kerr *e)
 {
 	CLEANUP_FD int ns = map_namespace(m, e);
 
-	return ns < 0 ? -1 : set_attr(fd, m->idmap_recursive ? RECURSIVE : 0, MOUNT_ATTR_IDMAP, 0, 0, ns, e);
+	return ns < 0 ? -1
+		      : set_attr(fd, m->idmap_recursive ? RECURSIVE : 0, MOUNT_ATTR_IDMAP, 0, 0, ns,
+				e);
 }
 
 static int tree(int fd, bool recursive, struct kerr *e)
 {
-	int t = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY | (recursive ? RECURSIVE : 0));
+	int t = sys_open_tree(
+		fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY | (recursive ? RECURSIVE : 0));
 
 	return t < 0 ? kerr_fail(e, KERR_MOUNT, errno, "copy a mount") : t;
 }
@@ -110,7 +121,8 @@ static int bind_source(struct container *c, const struct op *op, struct kerr *e)
 	CLEANUP_FD int fd = -1;
 
 	if (source < 0)
-		return kerr_fail(e, why.sys == ENOENT ? KERR_MOUNT_SOURCE_MISSING : KERR_MOUNT, why.sys, "source %s", m->source);
+		return kerr_fail(e, why.sys == ENOENT ? KERR_MOUNT_SOURCE_MISSING : KERR_MOUNT,
+			why.sys, "source %s", m->source);
 	fd = tree(source, m->recursive, e);
 	if (fd < 0 || (m->idmap && idmap_mount(fd, m, e)) || set_attributes(fd, m, e))
 		return -1;
@@ -126,7 +138,8 @@ static int bind_device(const struct op *op, struct kerr *e)
 	if (fd < 0 || fd_stat(fd, &st, e))
 		return -1;
 	if ((st.st_mode & S_IFMT) != op->u.device.type ||
-		(op->u.device.type != S_IFIFO && st.st_rdev != makedev(op->u.device.major, op->u.device.minor)))
+		(op->u.device.type != S_IFIFO &&
+			st.st_rdev != makedev(op->u.device.major, op->u.device.minor)))
 		return kerr_fail(e, KERR_DEVICE, 0, "the host's %s is another device", op->target);
 	return tree(fd, false, e);
 }
@@ -147,7 +160,8 @@ static int cgroup_sources(struct container *c, const struct op_mount *m, struct 
 
 	cgroup_mounts(&n);
 	for (size_t i = 0; i < n && c->cgroup && c->cgroup_binds == 0; i++) {
-		int fd = cgroup_dir(c->cgroup, i) < 0 ? -1 : tree(cgroup_dir(c->cgroup, i), false, e);
+		int fd = cgroup_dir(c->cgroup, i) < 0 ? -1
+						      : tree(cgroup_dir(c->cgroup, i), false, e);
 
 		if (fd < 0 || set_attributes(fd, m, e))
 			return -1;
@@ -179,11 +193,14 @@ int do_prepare_mounts(struct container *c, struct kerr *e)
 	return 0;
 }
 
-/* ---- in init --------------------------------------------------------------------------------------------------- */
+/* ---- in init
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int attach(int fd, int target, struct kerr *e)
 {
-	if (sys_move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (sys_move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+		0)
 		return kerr_fail(e, KERR_MOUNT, errno, "attach the mount");
 	return 0;
 }
@@ -194,7 +211,9 @@ int do_propagation(struct container *c, const struct op *op, size_t i, struct ke
 
 	(void)c;
 	(void)i;
-	return root < 0 ? -1 : set_attr(root, RECURSIVE, 0, 0, (uint64_t)op->u.number & ~(uint64_t)MS_REC, 0, e);
+	return root < 0 ? -1
+			: set_attr(root, RECURSIVE, 0, 0,
+				  (uint64_t)op->u.number & ~(uint64_t)MS_REC, 0, e);
 }
 
 static int add_option(int fs, const char *option, struct kerr *e)
@@ -223,24 +242,31 @@ static int add_options(int fs, const char *data, struct kerr *e)
 	return 0;
 }
 
-static int new_filesystem(const char *type, const char *source, const char *data, uint32_t sb, uint64_t attr, struct kerr *e)
+static int new_filesystem(const char *type, const char *source, const char *data, uint32_t sb,
+	uint64_t attr, struct kerr *e)
 {
-	static const struct { uint32_t bit; const char *name; } flags[] = { { MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" },
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} flags[] = { { MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" },
 		{ 1u << 25, "lazytime" }, { MS_MANDLOCK, "mand" } };
 	CLEANUP_FD int fs = sys_fsopen(type, FSOPEN_CLOEXEC);
 	int fd;
 
 	if (fs < 0)
 		return kerr_fail(e, KERR_MOUNT, errno, "file system %s", type);
-	if (source && *source && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0 && errno != EINVAL)
+	if (source && *source && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0 &&
+		errno != EINVAL)
 		return kerr_fail(e, KERR_MOUNT, errno, "source %s", source);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (sb & flags[i].bit && sys_fsconfig(fs, FSCONFIG_SET_FLAG, flags[i].name, NULL, 0) < 0)
+		if (sb & flags[i].bit &&
+			sys_fsconfig(fs, FSCONFIG_SET_FLAG, flags[i].name, NULL, 0) < 0)
 			return kerr_fail(e, KERR_MOUNT, errno, "option %s", flags[i].name);
 	if (add_options(fs, data, e))
 		return -1;
 	if (sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return kerr_fail(e, errno == ENOENT ? KERR_MOUNT_SOURCE_MISSING : KERR_MOUNT, errno, "%s", type);
+		return kerr_fail(e, errno == ENOENT ? KERR_MOUNT_SOURCE_MISSING : KERR_MOUNT, errno,
+			"%s", type);
 	fd = sys_fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attr);
 	return fd < 0 ? kerr_fail(e, KERR_MOUNT, errno, "%s", type) : fd;
 }
@@ -305,8 +331,11 @@ static int copy_up(int from, int to, unsigned depth, struct kerr *e)
 	for (size_t i = 0; i < names.n && rc == 0; i++)
 		rc = path_own_copy(from, to, names.v[i], e);
 	for (size_t i = 0; i < names.n && rc == 0; i++) {
-		CLEANUP_FD int a = path_own(from, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
-		CLEANUP_FD int b = a < 0 ? -1 : path_own(to, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
+		CLEANUP_FD int a =
+			path_own(from, names.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
+		CLEANUP_FD int b = a < 0 ? -1
+					 : path_own(to, names.v[i],
+						   O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
 
 		if (a >= 0 && b >= 0)
 			rc = copy_up(a, b, depth + 1, e);
@@ -330,11 +359,13 @@ static int mount_cgroups(struct container *c, const struct op *op, struct kerr *
 		return kerr_fail(e, KERR_NODE_PRIVILEGE, 0, "there is no cgroup to show");
 	if (n == 1 && mounts[0].v2)
 		return attach(c->fd[c->p->n], target, e);
-	top = new_filesystem("tmpfs", "cgroup", "mode=755", 0, m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY, e);
+	top = new_filesystem(
+		"tmpfs", "cgroup", "mode=755", 0, m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY, e);
 	if (top < 0 || attach(top, target, e))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		CLEANUP_FD int dir = c->fd[c->p->n + i] < 0 ? -1 : path_own_mkdir(top, mounts[i].name, 0755, e);
+		CLEANUP_FD int dir =
+			c->fd[c->p->n + i] < 0 ? -1 : path_own_mkdir(top, mounts[i].name, 0755, e);
 
 		if (c->fd[c->p->n + i] < 0)
 			continue;
@@ -342,9 +373,11 @@ static int mount_cgroups(struct container *c, const struct op *op, struct kerr *
 			return -1;
 		if (strchr(mounts[i].name, ','))
 			for (int k = 0; k < CG_COUNT; k++) {
-				const char *name = cgroup_controller_name((enum cgroup_controller)k);
+				const char *name =
+					cgroup_controller_name((enum cgroup_controller)k);
 
-				if (strstr(mounts[i].name, name) && path_in_symlink(top, mounts[i].name, name, e))
+				if (strstr(mounts[i].name, name) &&
+					path_in_symlink(top, mounts[i].name, name, e))
 					return -1;
 			}
 	}
@@ -371,7 +404,8 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 			m->copy_up ? attr & ~(uint64_t)MOUNT_ATTR_RDONLY : attr, e);
 		if (fd < 0)
 			return -1;
-		if (m->attr_rec_set | m->attr_rec_clr && set_attr(fd, RECURSIVE, m->attr_rec_set, m->attr_rec_clr, 0, 0, e))
+		if (m->attr_rec_set | m->attr_rec_clr &&
+			set_attr(fd, RECURSIVE, m->attr_rec_set, m->attr_rec_clr, 0, 0, e))
 			return -1;
 	}
 	if (fd_is_procfs(target) && !str_eq(m->type, "proc"))
@@ -379,7 +413,8 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	if (m->copy_up) {
 		CLEANUP_FD int from = path_in(c->root, op->target, O_RDONLY | O_DIRECTORY, 0, e);
 
-		if (from < 0 || attach(fd, target, e) || copy_up(from, fd, 0, e) || set_attr(fd, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e))
+		if (from < 0 || attach(fd, target, e) || copy_up(from, fd, 0, e) ||
+			set_attr(fd, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e))
 			return -1;
 	} else if (attach(fd, target, e)) {
 		return -1;
@@ -393,7 +428,8 @@ int do_device(struct container *c, const struct op *op, size_t i, struct kerr *e
 
 	if (!op->u.device.bind || op->u.device.type == S_IFIFO)
 		return path_in_mknod(c->root, op->target, op->u.device.type | op->u.device.mode,
-			makedev(op->u.device.major, op->u.device.minor), op->u.device.uid, op->u.device.gid, e);
+			makedev(op->u.device.major, op->u.device.minor), op->u.device.uid,
+			op->u.device.gid, e);
 	target = target_of(c, op->target, false, e);
 	return target < 0 ? -1 : attach(c->fd[i], target, e);
 }
@@ -410,7 +446,8 @@ int do_console(struct container *c, const struct op *op, size_t i, struct kerr *
 	if (master < 0)
 		return -1;
 	if (!fd_is_chardev(master, 5, 2))
-		return kerr_fail(e, KERR_TERMINAL, 0, "/dev/pts/ptmx is no pty master: mount a devpts on /dev/pts");
+		return kerr_fail(e, KERR_TERMINAL, 0,
+			"/dev/pts/ptmx is no pty master: mount a devpts on /dev/pts");
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return kerr_fail(e, KERR_TERMINAL, errno, "unlock the pty");
 	c->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -490,7 +527,8 @@ static int null_device(struct container *c, struct kerr *e)
 	if (null < 0)
 		return -1;
 	if (!fd_is_chardev(null, 1, 3))
-		return kerr_fail(e, KERR_SELF_CHECK, 0, "the container's /dev/null is not the null device");
+		return kerr_fail(
+			e, KERR_SELF_CHECK, 0, "the container's /dev/null is not the null device");
 	return tree(null, false, e);
 }
 

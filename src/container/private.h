@@ -12,17 +12,17 @@ struct container {
 	pid_t pid;
 	int pidfd;
 	uint64_t start_time;
-	int sync;               /* our end of the socket to the other side */
-	int listen;             /* start.sock, in init */
-	int *fd;                /* by operation: a detached mount, a namespace */
-	size_t nfd;             /* operations, and after them one for each hierarchy's cgroup bind */
-	int cgroup_binds;       /* how many of those */
-	int old_time;           /* our own time namespace, to go back to */
+	int sync;	  /* our end of the socket to the other side */
+	int listen;	  /* start.sock, in init */
+	int *fd;	  /* by operation: a detached mount, a namespace */
+	size_t nfd;	  /* operations, and after them one for each hierarchy's cgroup bind */
+	int cgroup_binds; /* how many of those */
+	int old_time;	  /* our own time namespace, to go back to */
 	/* init's side */
-	int root;               /* the root file system's mount */
-	int empty;              /* the empty read-only directory over masked ones */
-	int slave;              /* the pty's other end */
-	int status;             /* /proc/self/status, open before the filter */
+	int root;   /* the root file system's mount */
+	int empty;  /* the empty read-only directory over masked ones */
+	int slave;  /* the pty's other end */
+	int status; /* /proc/self/status, open before the filter */
 	struct buf filter;
 	pid_t parent;
 	int init_fds[16];
@@ -54,7 +54,14 @@ int do_check(struct container *c, const struct op *op, size_t i, struct kerr *e)
 int check_late(struct container *c, struct kerr *e);
 
 /* the socket between the two sides */
-enum sync_word { SYNC_TURN = 'T', SYNC_WAITS = 'W', SYNC_ERROR = 'E', SYNC_MASTER = 'M', SYNC_GO = 'G', SYNC_EXEC = 'X' };
+enum sync_word {
+	SYNC_TURN = 'T',
+	SYNC_WAITS = 'W',
+	SYNC_ERROR = 'E',
+	SYNC_MASTER = 'M',
+	SYNC_GO = 'G',
+	SYNC_EXEC = 'X'
+};
 int sync_send(int fd, enum sync_word word, int pass, struct kerr *e);
 void sync_send_error(int fd, const struct kerr *e);
 /* The word; 0 at end of file; -1: the other side's error, or a failure. @got: an fd, or NULL. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executor and init take turns; a word a packet. End of file is execve's success: the socket is CLOEXEC. */
+/* Executor and init take turns; a word a packet. End of file is execve's success: the socket is
+ * CLOEXEC. */
 #include "private.h"
 #include <string.h>
 #include <unistd.h>
@@ -53,7 +54,8 @@ static int take_error(const char *data, size_t len, struct kerr *e)
 		left -= (size_t)(end + 1 - s);
 		s = end + 1;
 	}
-	kerr_fail(e, numbers[0] < KERR_COUNT ? (enum kerr_code)numbers[0] : KERR_INTERNAL, (int)numbers[1], "%s", text[0]);
+	kerr_fail(e, numbers[0] < KERR_COUNT ? (enum kerr_code)numbers[0] : KERR_INTERNAL,
+		(int)numbers[1], "%s", text[0]);
 	if (*text[1])
 		kerr_step(e, "%s", text[1]);
 	if (*text[2] || numbers[2])

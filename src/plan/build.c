@@ -9,7 +9,8 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-struct op *add_op(struct build *b, enum op_kind kind, enum op_side side, const char *target, const struct json *at)
+struct op *add_op(struct build *b, enum op_kind kind, enum op_side side, const char *target,
+	const struct json *at)
 {
 	struct plan *p = b->p;
 	struct op *op;
@@ -35,7 +36,8 @@ struct op *add_op(struct build *b, enum op_kind kind, enum op_side side, const c
 	return op;
 }
 
-static void note(struct kerr *to, enum kerr_code code, const struct json *at, const char *fmt, va_list ap)
+static void note(
+	struct kerr *to, enum kerr_code code, const struct json *at, const char *fmt, va_list ap)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT;
 	struct kerr one = KERR_INIT;
@@ -70,34 +72,45 @@ const struct json *member(const struct json *object, const char *name)
 	return v ? v : object;
 }
 
-/* ---- cgroup ---------------------------------------------------------------------------------------------- */
+/* ---- cgroup
+ * ---------------------------------------------------------------------------------------------- */
 
 /* What peers append: the default devices, and mknod of anything. */
 static const struct cgroup_device default_rules[] = {
-	{ true, 'c', -1, -1, CGROUP_DEV_MKNOD }, { true, 'b', -1, -1, CGROUP_DEV_MKNOD }, { true, 'c', 1, 3, 7 },
-	{ true, 'c', 1, 5, 7 }, { true, 'c', 1, 7, 7 }, { true, 'c', 1, 8, 7 }, { true, 'c', 1, 9, 7 }, { true, 'c', 5, 0, 7 },
-	{ true, 'c', 5, 2, 7 }, { true, 'c', 136, -1, 7 },
+	{ true, 'c', -1, -1, CGROUP_DEV_MKNOD },
+	{ true, 'b', -1, -1, CGROUP_DEV_MKNOD },
+	{ true, 'c', 1, 3, 7 },
+	{ true, 'c', 1, 5, 7 },
+	{ true, 'c', 1, 7, 7 },
+	{ true, 'c', 1, 8, 7 },
+	{ true, 'c', 1, 9, 7 },
+	{ true, 'c', 5, 0, 7 },
+	{ true, 'c', 5, 2, 7 },
+	{ true, 'c', 136, -1, 7 },
 };
 
 static uint8_t access_bits(const char *access)
 {
 	if (access == NULL)
 		return 7;
-	return (uint8_t)((strchr(access, 'r') ? CGROUP_DEV_READ : 0) | (strchr(access, 'w') ? CGROUP_DEV_WRITE : 0) |
-		(strchr(access, 'm') ? CGROUP_DEV_MKNOD : 0));
+	return (uint8_t)((strchr(access, 'r') ? CGROUP_DEV_READ : 0) |
+			 (strchr(access, 'w') ? CGROUP_DEV_WRITE : 0) |
+			 (strchr(access, 'm') ? CGROUP_DEV_MKNOD : 0));
 }
 
 static void build_device_rules(struct build *b)
 {
 	const struct oci_resources *r = &b->s->linux_.resources;
-	uint32_t there = b->f->cgroup_layout == CGROUP_V2 ? b->f->controllers.v2 : b->f->controllers.v1;
+	uint32_t there =
+		b->f->cgroup_layout == CGROUP_V2 ? b->f->controllers.v2 : b->f->controllers.v1;
 	struct cgroup_device *v;
 	struct op *op;
 
 	if (r->devices.n == 0)
 		return;
 	if (!(there >> CG_DEVICES & 1)) {
-		refuse(b, KERR_CGROUP_NO_CONTROLLER, member(r->at, "devices"), "this node has no devices controller");
+		refuse(b, KERR_CGROUP_NO_CONTROLLER, member(r->at, "devices"),
+			"this node has no devices controller");
 		return;
 	}
 	op = add_op(b, OP_CGROUP_DEVICES, SIDE_EXECUTOR, "devices", member(r->at, "devices"));
@@ -105,8 +118,9 @@ static void build_device_rules(struct build *b)
 	for (size_t i = 0; i < r->devices.n; i++) {
 		const struct oci_device_rule *d = &r->devices.v[i];
 
-		v[i] = (struct cgroup_device){ d->allow, d->type ? (char)d->type : 'a', d->major.set ? d->major.v : -1,
-			d->minor.set ? d->minor.v : -1, access_bits(d->access) };
+		v[i] = (struct cgroup_device) { d->allow, d->type ? (char)d->type : 'a',
+			d->major.set ? d->major.v : -1, d->minor.set ? d->minor.v : -1,
+			access_bits(d->access) };
 	}
 	memcpy(v + r->devices.n, default_rules, sizeof default_rules);
 	op->u.devices.v = v;
@@ -115,13 +129,15 @@ static void build_device_rules(struct build *b)
 
 static void build_cgroup(struct build *b)
 {
-	const char *path = b->s->linux_.cgroups_path, *id = b->p->options.id ? b->p->options.id : "ID",
+	const char *path = b->s->linux_.cgroups_path,
+		   *id = b->p->options.id ? b->p->options.id : "ID",
 		   *parent = b->p->options.cgroup_parent;
 	const struct json *at = path ? member(b->s->linux_.at, "cgroupsPath") : NULL;
 
 	if (!b->f->cgroup_writable) {
 		if (b->s->linux_.resources.at && b->s->linux_.resources.at->n)
-			warn(b, KERR_NODE_PRIVILEGE, b->s->linux_.resources.at, "without rights on cgroups no limit is set");
+			warn(b, KERR_NODE_PRIVILEGE, b->s->linux_.resources.at,
+				"without rights on cgroups no limit is set");
 		return;
 	}
 	if (path == NULL || *path == '\0')
@@ -133,10 +149,14 @@ static void build_cgroup(struct build *b)
 	build_device_rules(b);
 }
 
-/* ---- namespaces ------------------------------------------------------------------------------------------ */
+/* ---- namespaces
+ * ------------------------------------------------------------------------------------------ */
 
-static const uint64_t clone_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID, [OCI_NS_NETWORK] = CLONE_NEWNET,
-	[OCI_NS_MOUNT] = CLONE_NEWNS, [OCI_NS_IPC] = CLONE_NEWIPC, [OCI_NS_UTS] = CLONE_NEWUTS,
+static const uint64_t clone_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
+	[OCI_NS_NETWORK] = CLONE_NEWNET,
+	[OCI_NS_MOUNT] = CLONE_NEWNS,
+	[OCI_NS_IPC] = CLONE_NEWIPC,
+	[OCI_NS_UTS] = CLONE_NEWUTS,
 	[OCI_NS_USER] = CLONE_NEWUSER };
 
 static void build_namespaces(struct build *b)
@@ -160,13 +180,17 @@ static void build_namespaces(struct build *b)
 		op->verified = true;
 	}
 	if (mount == NULL || mount->path)
-		refuse(b, KERR_UNSUPPORTED, mount ? mount->at : b->s->at, "a container needs a mount namespace of its own");
+		refuse(b, KERR_UNSUPPORTED, mount ? mount->at : b->s->at,
+			"a container needs a mount namespace of its own");
 	if (oci_new_ns(b->s, OCI_NS_TIME) && !b->f->time_namespaces)
-		refuse(b, KERR_NODE_KERNEL, oci_find_ns(b->s, OCI_NS_TIME)->at, "kernel %s has no time namespaces", b->f->kernel);
+		refuse(b, KERR_NODE_KERNEL, oci_find_ns(b->s, OCI_NS_TIME)->at,
+			"kernel %s has no time namespaces", b->f->kernel);
 	if (!b->f->root && !user && !oci_find_ns(b->s, OCI_NS_USER))
-		refuse(b, KERR_NODE_PRIVILEGE, b->s->at, "without root a container needs a user namespace");
+		refuse(b, KERR_NODE_PRIVILEGE, b->s->at,
+			"without root a container needs a user namespace");
 	if (oci_new_ns(b->s, OCI_NS_TIME)) {
-		op = add_op(b, OP_TIME_OFFSETS, SIDE_EXECUTOR, "time", oci_find_ns(b->s, OCI_NS_TIME)->at);
+		op = add_op(b, OP_TIME_OFFSETS, SIDE_EXECUTOR, "time",
+			oci_find_ns(b->s, OCI_NS_TIME)->at);
 		op->u.offsets.v = l->time_offsets.v;
 		op->u.offsets.n = l->time_offsets.n;
 		op->verified = true;
@@ -175,7 +199,8 @@ static void build_namespaces(struct build *b)
 	op->u.clone.flags = flags;
 	op->verified = true;
 	if (user) {
-		op = add_op(b, OP_IDMAP, SIDE_EXECUTOR, "user namespace", member(l->at, "uidMappings"));
+		op = add_op(
+			b, OP_IDMAP, SIDE_EXECUTOR, "user namespace", member(l->at, "uidMappings"));
 		op->u.idmap.uids = l->uids.v;
 		op->u.idmap.nuids = l->uids.n;
 		op->u.idmap.gids = l->gids.v;
@@ -183,11 +208,13 @@ static void build_namespaces(struct build *b)
 		op->verified = true;
 	}
 	if (b->s->process.oom_score_adj.set) {
-		op = add_op(b, OP_OOM_SCORE, SIDE_EXECUTOR, "oomScoreAdj", member(b->s->process.at, "oomScoreAdj"));
+		op = add_op(b, OP_OOM_SCORE, SIDE_EXECUTOR, "oomScoreAdj",
+			member(b->s->process.at, "oomScoreAdj"));
 		op->u.number = b->s->process.oom_score_adj.v;
 		op->verified = true;
 		if (op->u.number < b->f->oom_score_adj_min)
-			refuse(b, KERR_NODE_LIMIT, member(b->s->process.at, "oomScoreAdj"), "%lld is below %d, the lowest that this node can set",
+			refuse(b, KERR_NODE_LIMIT, member(b->s->process.at, "oomScoreAdj"),
+				"%lld is below %d, the lowest that this node can set",
 				(long long)op->u.number, b->f->oom_score_adj_min);
 	}
 	/* Before it is another: joining is judged by the host's ids. */
@@ -196,12 +223,16 @@ static void build_namespaces(struct build *b)
 	if (user || oci_find_ns(b->s, OCI_NS_USER))
 		add_op(b, OP_BECOME_ROOT, SIDE_INIT, "0:0", NULL);
 	if (cgroup)
-		add_op(b, OP_CGROUP_NAMESPACE, SIDE_INIT, "cgroup", oci_find_ns(b->s, OCI_NS_CGROUP)->at)->verified = true;
+		add_op(b, OP_CGROUP_NAMESPACE, SIDE_INIT, "cgroup",
+			oci_find_ns(b->s, OCI_NS_CGROUP)->at)
+			->verified = true;
 	if (oci_new_ns(b->s, OCI_NS_NETWORK))
 		add_op(b, OP_LOOPBACK, SIDE_INIT, "lo", NULL);
 }
 
-/* ---- root ------------------------------------------------------------------------------------------------- */
+/* ---- root
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void build_hooks(struct build *b, enum oci_hook_kind kind, enum op_side side)
 {
@@ -221,7 +252,9 @@ static void build_root(struct build *b)
 
 	/* Shared would let what follows out to the host; slave lets its unmounts in. */
 	op = add_op(b, OP_PROPAGATION, SIDE_INIT, "/", NULL);
-	op->u.number = MS_REC | (l->rootfs_propagation.set && l->rootfs_propagation.v & MS_SLAVE ? MS_SLAVE : MS_PRIVATE);
+	op->u.number = MS_REC | (l->rootfs_propagation.set && l->rootfs_propagation.v & MS_SLAVE
+						? MS_SLAVE
+						: MS_PRIVATE);
 	op = add_op(b, OP_ROOT, SIDE_INIT, b->s->root.path, member(b->s->root.at, "path"));
 	op->u.root.readonly = b->s->root.readonly;
 	op->u.root.volatile_overlay = b->p->options.volatile_root;
@@ -229,7 +262,8 @@ static void build_root(struct build *b)
 	build_mounts(b);
 	build_devices(b);
 	if (b->s->process.terminal) {
-		op = add_op(b, OP_CONSOLE, SIDE_INIT, "/dev/console", member(b->s->process.at, "terminal"));
+		op = add_op(b, OP_CONSOLE, SIDE_INIT, "/dev/console",
+			member(b->s->process.at, "terminal"));
 		op->u.console.terminal = true;
 		op->u.console.rows = (unsigned short)b->s->process.console.height;
 		op->u.console.columns = (unsigned short)b->s->process.console.width;
@@ -246,12 +280,14 @@ static void build_root(struct build *b)
 	}
 	add_op(b, OP_PIVOT, SIDE_INIT, "/", NULL)->verified = true;
 	if (l->rootfs_propagation.set) {
-		op = add_op(b, OP_ROOT_PROPAGATION, SIDE_INIT, "/", member(l->at, "rootfsPropagation"));
+		op = add_op(
+			b, OP_ROOT_PROPAGATION, SIDE_INIT, "/", member(l->at, "rootfsPropagation"));
 		op->u.number = (int64_t)l->rootfs_propagation.v;
 		op->verified = true;
 	}
 	for (size_t i = 0; i < l->readonly.n; i++) {
-		op = add_op(b, OP_READONLY_PATH, SIDE_INIT, l->readonly.v[i], member(l->at, "readonlyPaths"));
+		op = add_op(b, OP_READONLY_PATH, SIDE_INIT, l->readonly.v[i],
+			member(l->at, "readonlyPaths"));
 		op->optional = op->verified = true;
 	}
 	for (size_t i = 0; i < l->masked.n; i++) {
@@ -259,29 +295,34 @@ static void build_root(struct build *b)
 		op->optional = op->verified = true;
 	}
 	if (b->s->root.readonly)
-		add_op(b, OP_ROOT_READONLY, SIDE_INIT, "/", member(b->s->root.at, "readonly"))->verified = true;
+		add_op(b, OP_ROOT_READONLY, SIDE_INIT, "/", member(b->s->root.at, "readonly"))
+			->verified = true;
 }
 
-/* ---- process ---------------------------------------------------------------------------------------------- */
+/* ---- process
+ * ---------------------------------------------------------------------------------------------- */
 
 static void build_rlimits(struct build *b, const struct oci_process *process, bool from_outside)
 {
 	for (size_t i = 0; i < process->rlimits.n; i++) {
 		const struct oci_limit *l = &process->rlimits.v[i];
 		const struct fact_limit *f = &b->f->rlimit[l->type];
-		struct op *op = add_op(b, OP_RLIMIT, from_outside ? SIDE_EXECUTOR : SIDE_INIT, oci_rlimit_name(l->type), l->at);
+		struct op *op = add_op(b, OP_RLIMIT, from_outside ? SIDE_EXECUTOR : SIDE_INIT,
+			oci_rlimit_name(l->type), l->at);
 
 		op->u.rlimit.type = (enum oci_rlimit)l->type;
 		op->u.rlimit.soft = l->soft;
 		op->u.rlimit.hard = l->hard;
 		op->verified = true;
 		if (f->known && l->hard > f->hard && !b->f->may_raise_rlimits)
-			refuse(b, KERR_NODE_LIMIT, member(l->at, "hard"), "%llu is above %llu, the hard limit that this node grants",
+			refuse(b, KERR_NODE_LIMIT, member(l->at, "hard"),
+				"%llu is above %llu, the hard limit that this node grants",
 				(unsigned long long)l->hard, (unsigned long long)f->hard);
 	}
 }
 
-static void add_number(struct build *b, enum op_kind kind, const char *target, int64_t v, const struct json *at)
+static void add_number(
+	struct build *b, enum op_kind kind, const char *target, int64_t v, const struct json *at)
 {
 	struct op *op = add_op(b, kind, SIDE_INIT, target, at);
 
@@ -292,16 +333,19 @@ static void add_number(struct build *b, enum op_kind kind, const char *target, i
 static uint64_t grantable(struct build *b, const struct oci_process *process, uint64_t asked)
 {
 	/* In a user namespace of its own a container has every capability there is to give. */
-	uint64_t have = oci_find_ns(b->s, OCI_NS_USER) ? (2ull << b->f->last_capability) - 1 : b->f->capabilities;
+	uint64_t have = oci_find_ns(b->s, OCI_NS_USER) ? (2ull << b->f->last_capability) - 1
+						       : b->f->capabilities;
 	uint64_t stray = asked & ~have;
 
 	for (unsigned c = 0; stray; c++, stray >>= 1)
 		if (stray & 1)
-			warn(b, KERR_CAPABILITY, member(process->at, "capabilities"), "this node cannot grant %s", oci_capability_name(c));
+			warn(b, KERR_CAPABILITY, member(process->at, "capabilities"),
+				"this node cannot grant %s", oci_capability_name(c));
 	return asked & have;
 }
 
-static void build_capabilities(struct build *b, const struct oci_process *process, uint64_t set[OCI_CAP_SETS])
+static void build_capabilities(
+	struct build *b, const struct oci_process *process, uint64_t set[OCI_CAP_SETS])
 {
 	uint64_t all = 0;
 
@@ -318,9 +362,12 @@ static void build_capabilities(struct build *b, const struct oci_process *proces
 	set[OCI_CAP_AMBIENT] &= set[OCI_CAP_PERMITTED] & set[OCI_CAP_INHERITABLE];
 }
 
-static struct op *add_caps(struct build *b, enum op_kind kind, const struct oci_process *process, const uint64_t set[])
+static struct op *add_caps(
+	struct build *b, enum op_kind kind, const struct oci_process *process, const uint64_t set[])
 {
-	struct op *op = add_op(b, kind, SIDE_INIT, kind == OP_BOUNDING ? "bounding" : "capabilities", member(process->at, "capabilities"));
+	struct op *op =
+		add_op(b, kind, SIDE_INIT, kind == OP_BOUNDING ? "bounding" : "capabilities",
+			member(process->at, "capabilities"));
 
 	op->u.caps.bounding = set[OCI_CAP_BOUNDING];
 	op->u.caps.effective = set[OCI_CAP_EFFECTIVE];
@@ -340,7 +387,8 @@ static void build_seccomp(struct build *b)
 	if (!b->f->seccomp)
 		refuse(b, KERR_NODE_KERNEL, profile->at, "this kernel has no seccomp filters");
 	if (seccomp_has_notify(profile) && !b->f->seccomp_notify)
-		refuse(b, KERR_NODE_KERNEL, profile->at, "kernel %s has no SCMP_ACT_NOTIFY", b->f->kernel);
+		refuse(b, KERR_NODE_KERNEL, profile->at, "kernel %s has no SCMP_ACT_NOTIFY",
+			b->f->kernel);
 	add_op(b, OP_SECCOMP, SIDE_INIT, "filter", profile->at)->u.seccomp.profile = profile;
 }
 
@@ -349,29 +397,38 @@ static void build_attributes(struct build *b, const struct oci_process *process)
 	const struct oci_personality *personality = &b->s->linux_.personality;
 
 	if (process->scheduler) {
-		struct op *op = add_op(b, OP_SCHEDULER, SIDE_INIT, "scheduler", process->scheduler->at);
+		struct op *op =
+			add_op(b, OP_SCHEDULER, SIDE_INIT, "scheduler", process->scheduler->at);
 
 		op->u.scheduler.s = process->scheduler;
 		op->verified = true;
 	}
 	if (process->io_priority)
-		add_number(b, OP_IOPRIO, "ioPriority", process->io_priority->class << 13 | (int64_t)process->io_priority->priority.v,
+		add_number(b, OP_IOPRIO, "ioPriority",
+			process->io_priority->class << 13 |
+				(int64_t)process->io_priority->priority.v,
 			process->io_priority->at);
 	if (personality->domain.set)
-		add_number(b, OP_PERSONALITY, "personality", (int64_t)personality->domain.v, personality->at);
+		add_number(b, OP_PERSONALITY, "personality", (int64_t)personality->domain.v,
+			personality->at);
 }
 
-static void build_identity(struct build *b, const struct oci_process *process, const uint64_t caps[], bool seccomp_first)
+static void build_identity(struct build *b, const struct oci_process *process,
+	const uint64_t caps[], bool seccomp_first)
 {
 	struct op *op;
 
 	if (process->user.umask.set)
-		add_number(b, OP_UMASK, "umask", (int64_t)process->user.umask.v, member(process->user.at, "umask"));
+		add_number(b, OP_UMASK, "umask", (int64_t)process->user.umask.v,
+			member(process->user.at, "umask"));
 	add_caps(b, OP_BOUNDING, process, caps);
-	if (seccomp_first) /* loading a filter without no_new_privs needs a right that is gone afterwards */
+	if (seccomp_first) /* loading a filter without no_new_privs needs a right that is gone
+			      afterwards */
 		build_seccomp(b);
-	op = add_op(b, OP_CREDENTIALS, SIDE_INIT, arena_printf(b->a, "%llu:%llu", (unsigned long long)process->user.uid,
-		(unsigned long long)process->user.gid), process->user.at);
+	op = add_op(b, OP_CREDENTIALS, SIDE_INIT,
+		arena_printf(b->a, "%llu:%llu", (unsigned long long)process->user.uid,
+			(unsigned long long)process->user.gid),
+		process->user.at);
 	op->u.creds.uid = (uint32_t)process->user.uid;
 	op->u.creds.gid = (uint32_t)process->user.gid;
 	op->u.creds.groups = process->user.groups.v;
@@ -379,7 +436,9 @@ static void build_identity(struct build *b, const struct oci_process *process, c
 	op->verified = true;
 	add_caps(b, OP_CAPABILITIES, process, caps);
 	if (process->no_new_privileges)
-		add_op(b, OP_NO_NEW_PRIVS, SIDE_INIT, "no_new_privs", member(process->at, "noNewPrivileges"))->verified = true;
+		add_op(b, OP_NO_NEW_PRIVS, SIDE_INIT, "no_new_privs",
+			member(process->at, "noNewPrivileges"))
+			->verified = true;
 }
 
 static void wait_for_start(struct build *b)
@@ -402,7 +461,8 @@ static void build_process(struct build *b, const struct oci_process *process, bo
 	op->u.console.terminal = process->terminal;
 	op->u.console.rows = (unsigned short)process->console.height;
 	op->u.console.columns = (unsigned short)process->console.width;
-	op = add_op(b, OP_CWD, SIDE_INIT, process->cwd ? process->cwd : "/", process->at ? member(process->at, "cwd") : NULL);
+	op = add_op(b, OP_CWD, SIDE_INIT, process->cwd ? process->cwd : "/",
+		process->at ? member(process->at, "cwd") : NULL);
 	op->verified = true;
 	if (seccomp_first) {
 		wait_for_start(b);
@@ -417,11 +477,12 @@ static void build_process(struct build *b, const struct oci_process *process, bo
 			build_hooks(b, OCI_HOOK_START_CONTAINER, SIDE_INIT);
 		build_seccomp(b);
 	}
-	add_op(b, OP_EXEC, SIDE_INIT, process->args.n ? process->args.v[0] : "", process->at ? member(process->at, "args") : NULL);
+	add_op(b, OP_EXEC, SIDE_INIT, process->args.n ? process->args.v[0] : "",
+		process->at ? member(process->at, "args") : NULL);
 }
 
-static void begin(struct build *b, struct arena *a, const struct oci_spec *s, const struct facts *f, const struct plan_options *o,
-	struct plan *out, struct kerr *e)
+static void begin(struct build *b, struct arena *a, const struct oci_spec *s, const struct facts *f,
+	const struct plan_options *o, struct plan *out, struct kerr *e)
 {
 	memset(out, 0, sizeof *out);
 	out->spec = s;
@@ -429,7 +490,7 @@ static void begin(struct build *b, struct arena *a, const struct oci_spec *s, co
 	out->facts = f;
 	if (o)
 		out->options = *o;
-	*b = (struct build){ .a = a, .p = out, .s = s, .f = f, .faults = e };
+	*b = (struct build) { .a = a, .p = out, .s = s, .f = f, .faults = e };
 }
 
 static int end(struct build *b)
@@ -444,8 +505,8 @@ static int end(struct build *b)
 	return kerr_is_set(b->faults) ? -1 : 0;
 }
 
-int plan_build(struct arena *a, const struct oci_spec *s, const struct facts *f, const struct plan_options *o, struct plan *out,
-	struct kerr *e)
+int plan_build(struct arena *a, const struct oci_spec *s, const struct facts *f,
+	const struct plan_options *o, struct plan *out, struct kerr *e)
 {
 	struct build b;
 
@@ -454,19 +515,21 @@ int plan_build(struct arena *a, const struct oci_spec *s, const struct facts *f,
 	build_namespaces(&b);
 	build_root(&b);
 	if (s->hostname) {
-		struct op *op = add_op(&b, OP_HOSTNAME, SIDE_INIT, s->hostname, member(s->at, "hostname"));
+		struct op *op =
+			add_op(&b, OP_HOSTNAME, SIDE_INIT, s->hostname, member(s->at, "hostname"));
 
 		op->verified = true;
 	}
 	if (s->domainname)
-		add_op(&b, OP_DOMAINNAME, SIDE_INIT, s->domainname, member(s->at, "domainname"))->verified = true;
+		add_op(&b, OP_DOMAINNAME, SIDE_INIT, s->domainname, member(s->at, "domainname"))
+			->verified = true;
 	add_op(&b, OP_KEYRING, SIDE_INIT, "session keyring", NULL);
 	build_process(&b, &s->process, false);
 	return end(&b);
 }
 
-int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_process *process, const struct facts *f,
-	const struct plan_options *o, struct plan *out, struct kerr *e)
+int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_process *process,
+	const struct facts *f, const struct plan_options *o, struct plan *out, struct kerr *e)
 {
 	struct build b;
 	struct op *op;
@@ -475,7 +538,8 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 	out->options.wait_start = false;
 	out->process = process;
 	if (process->affinity.initial)
-		add_op(&b, OP_AFFINITY, SIDE_EXECUTOR, process->affinity.initial, process->affinity.at);
+		add_op(&b, OP_AFFINITY, SIDE_EXECUTOR, process->affinity.initial,
+			process->affinity.at);
 	op = add_op(&b, OP_CLONE, SIDE_EXECUTOR, "process", NULL);
 	op->u.clone.flags = 0;
 	if (process->oom_score_adj.set) {

@@ -115,23 +115,27 @@ static int read_rights(struct facts *f, struct kerr *e)
 	unsigned inside, outside, size;
 	uint64_t effective;
 
-	if (proc_read("self/status", SYSFS_FILE, &b, e) || proc_read("self/uid_map", SYSFS_FILE, &map, e))
+	if (proc_read("self/status", SYSFS_FILE, &b, e) ||
+		proc_read("self/uid_map", SYSFS_FILE, &map, e))
 		return -1;
 	effective = hex_after(b.data, "\nCapEff:\t");
 	f->capabilities = hex_after(b.data, "\nCapBnd:\t") & hex_after(b.data, "\nCapPrm:\t");
 	f->uid = geteuid();
 	f->gid = getegid();
 	f->root = f->uid == 0 && effective >> CAP_SYS_ADMIN & 1 &&
-		sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &size) == 3 && outside == 0 && size == UINT32_MAX;
+		  sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &size) == 3 &&
+		  outside == 0 && size == UINT32_MAX;
 	f->may_raise_rlimits = effective >> CAP_SYS_RESOURCE & 1;
 	f->oom_score_adj_min = f->may_raise_rlimits ? -1000 : lowest_oom_score();
-	while (prctl(PR_CAPBSET_READ, f->last_capability + 1, 0, 0, 0) >= 0 && f->last_capability < 63)
+	while (prctl(PR_CAPBSET_READ, f->last_capability + 1, 0, 0, 0) >= 0 &&
+		f->last_capability < 63)
 		f->last_capability++;
 	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
 		struct rlimit r;
 
 		f->rlimit[i].known = getrlimit(i, &r) == 0;
-		f->rlimit[i].hard = f->rlimit[i].known && r.rlim_max != RLIM_INFINITY ? r.rlim_max : UINT64_MAX;
+		f->rlimit[i].hard =
+			f->rlimit[i].known && r.rlim_max != RLIM_INFINITY ? r.rlim_max : UINT64_MAX;
 	}
 	return 0;
 }
@@ -140,7 +144,8 @@ int facts_read(struct facts *f, struct kerr *e)
 {
 	memset(f, 0, sizeof *f);
 	read_kernel(f);
-	if (cgroup_detect(&f->cgroup_layout, &f->controllers, e) || read_rights(f, e) || read_filesystems(f, e)) {
+	if (cgroup_detect(&f->cgroup_layout, &f->controllers, e) || read_rights(f, e) ||
+		read_filesystems(f, e)) {
 		facts_free(f);
 		return -1;
 	}
@@ -148,13 +153,16 @@ int facts_read(struct facts *f, struct kerr *e)
 	f->user_namespaces = proc_there("self/ns/user");
 	f->time_namespaces = proc_there("self/ns/time");
 	f->cgroup_namespaces = proc_there("self/ns/cgroup");
-	f->mount_setattr = f->idmapped_mounts = f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 12);
+	f->mount_setattr = f->idmapped_mounts =
+		f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 12);
 	f->seccomp = proc_there("sys/kernel/seccomp/actions_avail");
-	f->seccomp_notify = f->seccomp && (f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 5));
+	f->seccomp_notify = f->seccomp &&
+			    (f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 5));
 	f->apparmor = there("/sys/kernel/security/apparmor/profiles");
 	f->selinux = there("/sys/fs/selinux/enforce");
 	f->resctrl = there("/sys/fs/resctrl/info");
-	f->swap_accounting = f->cgroup_layout == CGROUP_V2 || there("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+	f->swap_accounting = f->cgroup_layout == CGROUP_V2 ||
+			     there("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
 	f->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	read_line("/sys/devices/system/cpu/online", f->cpus_online, sizeof f->cpus_online);
 	read_line("/sys/devices/system/node/online", f->mems_online, sizeof f->mems_online);
@@ -169,13 +177,21 @@ void facts_free(struct facts *f)
 	memset(f, 0, sizeof *f);
 }
 
-/* ---- as text: one table for both directions ------------------------------------------------------------ */
+/* ---- as text: one table for both directions
+ * ------------------------------------------------------------ */
 
-struct flag { const char *name; size_t offset; };
-#define FLAG(member) { #member, offsetof(struct facts, member) }
-static const struct flag flags[] = { FLAG(root), FLAG(cgroup_writable), FLAG(may_raise_rlimits), FLAG(user_namespaces),
-	FLAG(time_namespaces), FLAG(cgroup_namespaces), FLAG(idmapped_mounts), FLAG(mount_setattr), FLAG(seccomp),
-	FLAG(seccomp_notify), FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting) };
+struct flag {
+	const char *name;
+	size_t offset;
+};
+#define FLAG(member)                                    \
+	{                                               \
+#member, offsetof(struct facts, member) \
+	}
+static const struct flag flags[] = { FLAG(root), FLAG(cgroup_writable), FLAG(may_raise_rlimits),
+	FLAG(user_namespaces), FLAG(time_namespaces), FLAG(cgroup_namespaces),
+	FLAG(idmapped_mounts), FLAG(mount_setattr), FLAG(seccomp), FLAG(seccomp_notify),
+	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting) };
 
 static void put_controllers(struct json_out *o, const char *key, uint32_t bits)
 {
@@ -201,7 +217,8 @@ void facts_json(const struct facts *f, struct buf *out)
 	json_put_u64(&o, "uid", f->uid);
 	json_put_u64(&o, "gid", f->gid);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		json_put_bool(&o, flags[i].name, *(const bool *)((const char *)f + flags[i].offset));
+		json_put_bool(
+			&o, flags[i].name, *(const bool *)((const char *)f + flags[i].offset));
 	json_key(&o, "capabilities");
 	json_begin_array(&o);
 	for (unsigned c = 0; c < OCI_CAPABILITIES; c++)
@@ -231,9 +248,9 @@ static uint32_t get_controllers(const struct json *list)
 {
 	uint32_t bits = 0;
 
-	json_each(item, list)
-		if (item->type == JSON_STRING && cgroup_controller_by_name(item->text) != CG_COUNT)
-			bits |= 1u << cgroup_controller_by_name(item->text);
+	json_each(item, list) if (item->type == JSON_STRING &&
+				  cgroup_controller_by_name(item->text) != CG_COUNT) bits |=
+		1u << cgroup_controller_by_name(item->text);
 	return bits;
 }
 
@@ -241,22 +258,23 @@ static void get_lists(const struct json *root, struct facts *f)
 {
 	const struct json *list = json_get(root, "filesystems");
 
-	json_each(item, json_get(root, "capabilities"))
-		for (unsigned c = 0; c < OCI_CAPABILITIES; c++)
-			if (str_eq(item->text, oci_capability_name(c)))
-				f->capabilities |= 1ull << c;
+	json_each(
+		item, json_get(root, "capabilities")) for (unsigned c = 0; c < OCI_CAPABILITIES;
+							   c++) if (str_eq(item->text,
+									    oci_capability_name(c)))
+		f->capabilities |= 1ull << c;
 	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
 		const struct json *v = json_get(json_get(root, "hardLimits"), oci_rlimit_name(i));
 
 		f->rlimit[i].known = v != NULL;
-		f->rlimit[i].hard = json_get_u64(json_get(root, "hardLimits"), oci_rlimit_name(i), UINT64_MAX);
+		f->rlimit[i].hard =
+			json_get_u64(json_get(root, "hardLimits"), oci_rlimit_name(i), UINT64_MAX);
 	}
 	if (list == NULL || list->type != JSON_ARRAY)
 		return;
 	f->filesystems = mem_array(list->n + 1, sizeof *f->filesystems);
-	json_each(item, list)
-		if (item->type == JSON_STRING)
-			f->filesystems[f->nfilesystems++] = mem_strdup(item->text);
+	json_each(item, list) if (item->type == JSON_STRING) f->filesystems[f->nfilesystems++] =
+		mem_strdup(item->text);
 }
 
 int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
@@ -269,7 +287,8 @@ int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
 	if (root == NULL)
 		return kerr_step(e, "facts");
 	if (json_get(root, "kapselFacts") == NULL)
-		return json_fail(e, KERR_CONFIG_REQUIRED, root, "this is no file of facts: 'kapselFacts' is missing");
+		return json_fail(e, KERR_CONFIG_REQUIRED, root,
+			"this is no file of facts: 'kapselFacts' is missing");
 	layout = json_get_string(root, "cgroupLayout", "none");
 	for (int l = CGROUP_NONE; l <= CGROUP_V2; l++)
 		if (str_eq(layout, cgroup_layout_name((enum cgroup_layout)l)))

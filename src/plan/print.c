@@ -16,7 +16,8 @@ static const struct {
 } kinds[OP_COUNT] = {
 	[OP_CGROUP_MAKE] = { "cgroup", "refused unless it is new or empty" },
 	[OP_CGROUP_WRITE] = { "cgroup-write", "the file is read" },
-	[OP_CGROUP_DEVICES] = { "cgroup-devices", "none: the kernel shows a v2 program's rules to nobody" },
+	[OP_CGROUP_DEVICES] = { "cgroup-devices",
+		"none: the kernel shows a v2 program's rules to nobody" },
 	[OP_NAMESPACE_JOIN] = { "join", "inode of /proc/self/ns/TYPE" },
 	[OP_CLONE] = { "clone", "inodes of /proc/self/ns/* differ from the executor's" },
 	[OP_IDMAP] = { "idmap", "/proc/PID/uid_map and gid_map" },
@@ -55,7 +56,8 @@ static const struct {
 	[OP_CWD] = { "cwd", "getcwd" },
 	[OP_BOUNDING] = { "bounding", "CapBnd of /proc/self/status" },
 	[OP_CREDENTIALS] = { "credentials", "Uid, Gid, Groups of /proc/self/status" },
-	[OP_CAPABILITIES] = { "capabilities", "CapEff, CapPrm, CapInh, CapAmb of /proc/self/status" },
+	[OP_CAPABILITIES] = { "capabilities",
+		"CapEff, CapPrm, CapInh, CapAmb of /proc/self/status" },
 	[OP_NO_NEW_PRIVS] = { "no-new-privs", "NoNewPrivs of /proc/self/status" },
 	[OP_CHECK] = { "check", "it is the reading" },
 	[OP_SECCOMP] = { "seccomp", "its return value: nothing may follow it" },
@@ -72,7 +74,10 @@ const char *op_kind_read_back(enum op_kind k)
 	return kinds[k].read_back;
 }
 
-static const struct { uint64_t bit; const char *name; } clones[] = {
+static const struct {
+	uint64_t bit;
+	const char *name;
+} clones[] = {
 	{ CLONE_NEWUSER, "user" }, { CLONE_NEWPID, "pid" }, { CLONE_NEWNS, "mount" }, { CLONE_NEWNET, "network" },
 	{ CLONE_NEWIPC, "ipc" }, { CLONE_NEWUTS, "uts" },
 }, attrs[] = {
@@ -106,7 +111,8 @@ static void add_attrs(struct buf *b, const char *name, uint64_t bits)
 
 static const char *propagation_name(uint64_t bits)
 {
-	static const char *const names[] = { "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable" };
+	static const char *const names[] = { "private", "rprivate", "shared", "rshared", "slave",
+		"rslave", "unbindable", "runbindable" };
 	size_t i = bits & MS_SHARED ? 2 : bits & MS_SLAVE ? 4 : bits & MS_UNBINDABLE ? 6 : 0;
 
 	return names[i + !!(bits & MS_REC)];
@@ -139,8 +145,8 @@ static void maps(struct buf *b, const char *name, const struct oci_idmap *v, siz
 {
 	buf_addf(b, " %s=", name);
 	for (size_t i = 0; i < n; i++)
-		buf_addf(b, "%s%llu:%llu:%llu", i ? "," : "", (unsigned long long)v[i].container, (unsigned long long)v[i].host,
-			(unsigned long long)v[i].size);
+		buf_addf(b, "%s%llu:%llu:%llu", i ? "," : "", (unsigned long long)v[i].container,
+			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
 }
 
 static void detail(struct buf *b, const struct op *op)
@@ -153,7 +159,8 @@ static void detail(struct buf *b, const struct op *op)
 		for (size_t i = 0; i < op->u.devices.n; i++) {
 			const struct cgroup_device *d = &op->u.devices.v[i];
 
-			buf_addf(b, "%s%s %c", i ? ", " : " ", d->allow ? "allow" : "deny", d->type);
+			buf_addf(
+				b, "%s%s %c", i ? ", " : " ", d->allow ? "allow" : "deny", d->type);
 			if (d->type != 'a') {
 				if (d->major < 0)
 					buf_adds(b, " *:");
@@ -164,7 +171,8 @@ static void detail(struct buf *b, const struct op *op)
 				else
 					buf_addf(b, "%lld", (long long)d->minor);
 			}
-			buf_addf(b, " %s%s%s", d->access & 2 ? "r" : "", d->access & 4 ? "w" : "", d->access & 1 ? "m" : "");
+			buf_addf(b, " %s%s%s", d->access & 2 ? "r" : "", d->access & 4 ? "w" : "",
+				d->access & 1 ? "m" : "");
 		}
 		break;
 	case OP_NAMESPACE_JOIN:
@@ -181,7 +189,8 @@ static void detail(struct buf *b, const struct op *op)
 		break;
 	case OP_TIME_OFFSETS:
 		for (size_t i = 0; i < op->u.offsets.n; i++)
-			buf_addf(b, " %s=%lld.%09llu", op->u.offsets.v[i].clock, (long long)op->u.offsets.v[i].secs.v,
+			buf_addf(b, " %s=%lld.%09llu", op->u.offsets.v[i].clock,
+				(long long)op->u.offsets.v[i].secs.v,
 				(unsigned long long)op->u.offsets.v[i].nanosecs.v);
 		break;
 	case OP_MOUNT:
@@ -193,12 +202,16 @@ static void detail(struct buf *b, const struct op *op)
 		break;
 	case OP_ROOT:
 		if (op->u.root.volatile_overlay)
-			buf_addf(b, " volatile=%llu", (unsigned long long)op->u.root.volatile_bytes);
+			buf_addf(
+				b, " volatile=%llu", (unsigned long long)op->u.root.volatile_bytes);
 		break;
 	case OP_DEVICE:
-		buf_addf(b, " %c %u:%u mode=%04o owner=%u:%u%s", S_ISCHR(op->u.device.type) ? 'c' : S_ISBLK(op->u.device.type) ? 'b' : 'p',
-			op->u.device.major, op->u.device.minor, op->u.device.mode, op->u.device.uid, op->u.device.gid,
-			op->u.device.bind ? " bind" : "");
+		buf_addf(b, " %c %u:%u mode=%04o owner=%u:%u%s",
+			S_ISCHR(op->u.device.type)   ? 'c'
+			: S_ISBLK(op->u.device.type) ? 'b'
+						     : 'p',
+			op->u.device.major, op->u.device.minor, op->u.device.mode, op->u.device.uid,
+			op->u.device.gid, op->u.device.bind ? " bind" : "");
 		break;
 	case OP_SYMLINK:
 		buf_addf(b, " -> %s", op->u.link.text);
@@ -206,17 +219,20 @@ static void detail(struct buf *b, const struct op *op)
 	case OP_HOOK:
 		buf_addf(b, " %s", oci_hook_name(op->u.hook.kind));
 		if (op->u.hook.hook->timeout.set)
-			buf_addf(b, " timeout=%llus", (unsigned long long)op->u.hook.hook->timeout.v);
+			buf_addf(b, " timeout=%llus",
+				(unsigned long long)op->u.hook.hook->timeout.v);
 		break;
 	case OP_SYSCTL:
 		buf_addf(b, " = %s", op->u.pair.value);
 		break;
 	case OP_RLIMIT:
-		buf_addf(b, " soft=%llu hard=%llu", (unsigned long long)op->u.rlimit.soft, (unsigned long long)op->u.rlimit.hard);
+		buf_addf(b, " soft=%llu hard=%llu", (unsigned long long)op->u.rlimit.soft,
+			(unsigned long long)op->u.rlimit.hard);
 		break;
 	case OP_SCHEDULER:
-		buf_addf(b, " policy=%d nice=%lld priority=%lld flags=%llx", op->u.scheduler.s->policy,
-			(long long)op->u.scheduler.s->nice.v, (long long)op->u.scheduler.s->priority.v,
+		buf_addf(b, " policy=%d nice=%lld priority=%lld flags=%llx",
+			op->u.scheduler.s->policy, (long long)op->u.scheduler.s->nice.v,
+			(long long)op->u.scheduler.s->priority.v,
 			(unsigned long long)op->u.scheduler.s->flags);
 		break;
 	case OP_UMASK:
@@ -263,7 +279,8 @@ void plan_text(const struct plan *p, struct buf *out)
 
 		buf_addf(&b, " %s", p->op[i].target ? p->op[i].target : "");
 		detail(&b, &p->op[i]);
-		buf_addf(out, "%c %s[%u]", p->op[i].side == SIDE_INIT ? 'I' : 'E', kinds[p->op[i].kind].name, p->op[i].nth);
+		buf_addf(out, "%c %s[%u]", p->op[i].side == SIDE_INIT ? 'I' : 'E',
+			kinds[p->op[i].kind].name, p->op[i].nth);
 		escaped(out, buf_str(&b));
 		buf_addc(out, '\n');
 	}

@@ -7,10 +7,19 @@
 
 #define MAGIC 0x4c53504bu /* "KPSL" */
 
-struct header { uint32_t magic; uint16_t version, type; uint32_t length; };
-struct field { uint16_t tag, zero; uint32_t length; };
+struct header {
+	uint32_t magic;
+	uint16_t version, type;
+	uint32_t length;
+};
+struct field {
+	uint16_t tag, zero;
+	uint32_t length;
+};
 
-/* ---- out ------------------------------------------------------------------------------------------------- */
+/* ---- out
+ * -------------------------------------------------------------------------------------------------
+ */
 
 void wire_begin(struct wire_out *m, enum wire_type type)
 {
@@ -74,7 +83,9 @@ int wire_send(int socket, struct wire_out *m, deadline d, struct kerr *e)
 	return n < 0 ? -1 : 0;
 }
 
-/* ---- in -------------------------------------------------------------------------------------------------- */
+/* ---- in
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int cut(struct kerr *e, const char *why)
 {
@@ -163,8 +174,8 @@ uint64_t wire_get_u64(const struct wire_in *m, enum wire_tag tag, uint64_t absen
 	return v;
 }
 
-/* The byte behind a field is the next field's, whose tag's low byte is never read as text: so a copy would be
- * needed, were it not that this one is put to zero once everything is parsed. */
+/* The byte behind a field is the next field's, whose tag's low byte is never read as text: so a
+ * copy would be needed, were it not that this one is put to zero once everything is parsed. */
 const char *wire_get_str(const struct wire_in *m, enum wire_tag tag)
 {
 	const char *p = m->field[tag].p;
@@ -178,7 +189,8 @@ const char *wire_get_str(const struct wire_in *m, enum wire_tag tag)
 	return p;
 }
 
-int wire_get_list(const struct wire_in *m, enum wire_tag tag, char ***out, size_t *n, struct kerr *e)
+int wire_get_list(
+	const struct wire_in *m, enum wire_tag tag, char ***out, size_t *n, struct kerr *e)
 {
 	const char *p = m->field[tag].p, *end = p + m->field[tag].len;
 	VEC(char *) v = { NULL, 0, 0 };
@@ -204,7 +216,8 @@ int wire_take_fd(struct wire_in *m, enum wire_fd kind)
 	return -1;
 }
 
-/* ---- errors: numbers, then texts with their NULs, for the error and each of its faults ---------------------- */
+/* ---- errors: numbers, then texts with their NULs, for the error and each of its faults
+ * ---------------------- */
 
 enum { MOST_TEXT = 4096, MOST_FAULTS = 64 };
 
@@ -256,7 +269,8 @@ static int get_error(const char **p, const char *end, struct kerr *out, uint32_t
 	message = get_text(p, end);
 	step = get_text(p, end);
 	pointer = get_text(p, end);
-	if (message == NULL || step == NULL || pointer == NULL || *p == end || numbers[0] >= KERR_COUNT)
+	if (message == NULL || step == NULL || pointer == NULL || *p == end ||
+		numbers[0] >= KERR_COUNT)
 		return -1;
 	kerr_fail(out, (enum kerr_code)numbers[0], (int)numbers[1], "%s", message);
 	if (*step)
