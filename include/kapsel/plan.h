@@ -18,9 +18,9 @@ struct fact_limit {
 	bool known;
 };
 struct facts {
-	char kernel[64]; /* "6.1.0-18-amd64" */
+	char kernel[72]; /* "6.1.0-18-amd64" */
 	unsigned kernel_major, kernel_minor;
-	char machine[32]; /* "x86_64" */
+	char machine[72]; /* "x86_64" */
 	enum cgroup_layout cgroup_layout;
 	struct cgroup_controllers controllers; /* which are there, on v1 or v2 */
 	bool cgroup_writable;		       /* may we make cgroups where containers go? */
@@ -138,7 +138,7 @@ struct op {
 			bool read_back;
 		} write;
 		struct {
-			const struct oci_device_rule *v;
+			const struct cgroup_device *v;
 			size_t n;
 		} devices;
 		struct {
@@ -222,6 +222,7 @@ struct plan {
 	struct op *op;
 	size_t n, cap;
 	const struct oci_spec *spec;
+	const struct oci_process *process; /* spec's, or an exec's own */
 	struct plan_options options;
 	struct facts const *facts;
 	struct kerr *warning; /* what the specification wants said but not refused */
@@ -243,5 +244,11 @@ int plan_exec(struct arena *a, const struct oci_spec *spec, const struct oci_pro
 const char *op_kind_name(enum op_kind k);	       /* "mount" */
 void plan_text(const struct plan *p, struct buf *out); /* byte-stable; no value of process.env */
 void plan_json(const struct plan *p, struct buf *out);
+
+
+/* docs/CGROUPS.md: what becomes of each resource, from the table that does it. */
+void plan_resources_doc(struct buf *out);
+/* For `make fields`: each operation kind's read-back in words. */
+const char *op_kind_read_back(enum op_kind k);
 
 #endif

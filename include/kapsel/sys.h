@@ -72,6 +72,10 @@ bool fd_is_procfs(int fd);
 bool fd_is_chardev(int fd, unsigned major, unsigned minor);
 int fd_path(int fd, struct buf *out,
 	struct kerr *e); /* readlink of our procfs's self/fd/N: for messages */
+/* One entry of a directory into another: its type, mode, owner and, of a file, its contents.
+ * Directories are made, not entered. */
+int path_own_copy(int from, int to, const char *name, struct kerr *e);
+int path_can_execute(const char *path); /* 0, or why not: errno; by the effective ids */
 /* Nobody but path.c names a path: sockets, too, are reached by directory fd and name. */
 int path_listen(int dir, const char *name, int type, mode_t mode,
 	struct kerr *e);					       /* replaces a dead socket */
@@ -89,7 +93,9 @@ int proc_open(const char *name, int flags,
 int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e);
 /* One write, then the value is read back where the file can be read; unequal: KERR_SELF_CHECK. */
 int proc_write(const char *name, const char *value, bool read_back, struct kerr *e);
-void proc_close(void); /* before a container's program runs */
+int proc_ns(
+	const char *name, struct kerr *e); /* "self/ns/net", "PID/ns/user": the namespace itself */
+void proc_close(void);			   /* before a container's program runs */
 
 /* ---- process.c: a process is a pidfd ----------------------------------------------------------
  */

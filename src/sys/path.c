@@ -476,6 +476,70 @@ int path_replace(int dir, const char *name, const void *data, size_t len, mode_t
 	return kerr_fail(e, KERR_PATH_WRITE, saved, "write %s", name);
 }
 
+static int copy_bytes(int from, int to, const char *name, struct kerr *e)
+{
+	char chunk[READ_CHUNK];
+	ssize_t n;
+
+	while ((n = read(from, chunk, sizeof chunk)) > 0)
+		if (write_whole(to, chunk, (size_t)n) < 0)
+			return kerr_fail(e, KERR_PATH_WRITE, errno, "copy %s", name);
+	return n < 0 ? kerr_fail(e, KERR_PATH_OPEN, errno, "copy %s", name) : 0;
+}
+
+static int copy_entry(int from, int to, const char *name, const struct stat *st, struct kerr *e)
+{
+	CLEANUP_FD int in = -1;
+	CLEANUP_FD int out = -1;
+	char link[NAME_BYTES];
+	ssize_t n;
+
+	if (S_ISDIR(st->st_mode))
+		return mkdirat(to, name, 0700) < 0 && errno != EEXIST ? -1 : 0;
+	if (S_ISLNK(st->st_mode)) {
+		n = readlinkat(from, name, link, sizeof link - 1);
+		if (n < 0)
+			return -1;
+		link[n] = '\0';
+		return symlinkat(link, to, name);
+	}
+	if (!S_ISREG(st->st_mode))
+		return mknodat(to, name, st->st_mode & S_IFMT, st->st_rdev);
+	in = open_own(from, name, O_RDONLY | O_NOFOLLOW, 0);
+	out = in < 0 ? -1 : open_own(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	return out < 0 ? -1 : copy_bytes(in, out, name, e);
+}
+
+int path_own_copy(int from, int to, const char *name, struct kerr *e)
+{
+	struct stat st;
+
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || copy_entry(from, to, name, &st, e) < 0 ||
+		fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+		(!S_ISLNK(st.st_mode) && fchmodat(to, name, st.st_mode & 07777, 0) < 0))
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "copy %s", name);
+	return 0;
+}
+
+#ifndef SYS_faccessat2
+#define SYS_faccessat2 439
+#endif
+
+int path_can_execute(const char *path)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, 0) < 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EACCES;
+	if (syscall(SYS_faccessat2, AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return 0;
+	if (errno == ENOSYS) /* before Linux 5.8: execve will tell */
+		return st.st_mode & 0111 ? 0 : EACCES;
+	return errno;
+}
+
 /* ---- what an fd is ------------------------------------------------------------------------------
  */
 

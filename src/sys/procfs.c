@@ -66,6 +66,17 @@ int proc_open(const char *name, int flags, struct kerr *e)
 	return fd;
 }
 
+int proc_ns(const char *name, struct kerr *e)
+{
+	int root = proc_root(e), fd;
+
+	if (root < 0)
+		return -1;
+	/* A magic link by nature: what it leads to is checked to be a namespace by who joins it. */
+	fd = sys_openat2(root, name, O_RDONLY | O_CLOEXEC, 0, 0);
+	return fd < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "/proc/%s", name) : fd;
+}
+
 int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e)
 {
 	CLEANUP_FD int fd = proc_open(name, O_RDONLY, e);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * container: carries a plan out. The executor walks its side of the list, the init that it clones
+ * walks the other; before the container's program runs, what the kernel says is compared with what
+ * was asked. Whatever fails, everything that was done is undone.
+ */
+#ifndef KAPSEL_CONTAINER_H
+#define KAPSEL_CONTAINER_H
+
+#include <kapsel/plan.h>
+
+/* What exists as soon as init does; the callee keeps none of the fds. */
+struct container_born {
+	pid_t pid; /* on the host */
+	int pidfd;
+	uint64_t start_time; /* field 22 of /proc/PID/stat */
+	const char *cgroup;  /* cgroup_save()'s text, "" without cgroups */
+};
+
+struct container_order {
+	const struct plan *plan;
+	int bundle;   /* directory */
+	int run_dir;  /* where start.sock goes and start finds it; -1 when the plan does not wait */
+	int stdio[3]; /* become 0-2; -1: /dev/null */
+	unsigned preserve;	 /* fds 3.. that the program keeps */
+	int cache;		 /* seccomp programs by content; -1: none */
+	bool sibling;		 /* init becomes our parent's child (CLONE_PARENT) */
+	bool death_signal;	 /* init dies with its parent */
+	int exec_target;	 /* pidfd of the init to join; -1 for a create */
+	const char *exec_cgroup; /* its cgroup_save() text */
+	/* Once, before any hook or mount: tells the monitor. */
+	int (*born)(void *arg, const struct container_born *b, struct kerr *e);
+	/* With a terminal: the pty's master; the callee owns it. */
+	int (*console)(void *arg, int master, struct kerr *e);
+	/* The OCI state that a hook reads, with this status. */
+	void (*state)(void *arg, const char *status, struct buf *out);
+	void *arg;
+#ifdef KAPSEL_PLANT
+	int fail_kind, wrong_kind; /* an op_kind to fail, or to carry out wrongly; -1: none */
+#endif
+};
+
+struct container; /* between create and the end of the executor */
+
+/**
+ * container_create() - all operations up to the plan's OP_WAIT_START or, without one, to execve
+ *
+ * On success the program runs, or init waits on start.sock. On failure nothing is left: init is
+ * dead, the cgroup and what was mounted are gone, poststop hooks have run where the specification
+ * says so. Return: the container, to be freed, or NULL and @e with the failed operation as its
+ * step.
+ */
+struct container *container_create(const struct container_order *o, struct kerr *e);
+void container_free(struct container *c); /* does not touch what runs */
+pid_t container_pid(const struct container *c);
+int container_pidfd(const struct container *c); /* borrowed */
+uint64_t container_start_time(const struct container *c);
+const char *container_cgroup(const struct container *c);
+
+/* Tells a waiting init to go; 0 when the program runs, -1 with init's error. */
+int container_start(int run_dir, deadline d, struct kerr *e);
+/* Hooks of one kind, in order. The first failure ends it (poststop: all are run, failures are
+ * logged). */
+int container_hooks(
+	const struct oci_spec *s, enum oci_hook_kind kind, const struct buf *state, struct kerr *e);
+
+#endif

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor's side: what happens on the host, the clone, the turns, the undoing. */
+#include "private.h"
+#include <errno.h>
+#include <linux/nsfs.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+enum { TURN_MS = 60000, GONE_MS = 10000 };
+
+int step_failed(const struct op *op, struct kerr *e)
+{
+	kerr_step(e, "%s[%u] %s", op_kind_name(op->kind), op->nth, op->target ? op->target : "");
+	if (op->pointer && e->pointer == NULL)
+		kerr_at(e, op->pointer, op->line, op->column);
+	return -1;
+}
+
+/* ---- operations
+ * --------------------------------------------------------------------------------------------- */
+
+static int cgroup_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+
+	(void)i;
+	if (cgroup_make(op->target,
+		    c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel",
+		    &c->cgroup, e))
+		return -1;
+	cgroup_save(c->cgroup, &text);
+	free(c->cgroup_text);
+	c->cgroup_text = buf_take(&text);
+	return 0;
+}
+
+/* "0,1" for "0-1", "max" for 2^64-1, rounded to pages: only what differs in kind is a difference.
+ */
+static bool same_setting(const char *asked, const char *found)
+{
+	uint64_t a, f;
+	CLEANUP_FREE char *line = mem_strndup(found, strcspn(found, "\n"));
+
+	if (strcmp(asked, line) == 0)
+		return true;
+	if (str_to_u64(asked, &a) == 0 && str_to_u64(line, &f) == 0)
+		return a / 4096 == f / 4096 ||
+		       (a > INT64_MAX / 4096 * 4096ull && f > INT64_MAX / 4096 * 4096ull - 4096);
+	if (strcmp(asked, "-1") == 0)
+		return str_to_u64(line, &f) == 0 ? f > 1ull << 62 : str_eq(line, "max");
+	return strpbrk(asked, ",- ") !=
+	       NULL; /* a list, or a line with a key: the kernel has its own form */
+}
+
+static int cgroup_write_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_BUF struct buf now = BUF_INIT;
+
+	(void)i;
+	if (cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file, op->u.write.value, e))
+		return -1;
+	if (!op->u.write.read_back ||
+		cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
+		return 0;
+	if (!same_setting(op->u.write.value, buf_str(&now)))
+		return kerr_fail(e, KERR_SELF_CHECK, 0, "%s holds '%.*s', not '%s'",
+			op->u.write.file, (int)strcspn(buf_str(&now), "\n"), buf_str(&now),
+			op->u.write.value);
+	return 0;
+}
+
+static int cgroup_devices_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)i;
+	return cgroup_devices(c->cgroup, op->u.devices.v, op->u.devices.n, e);
+}
+
+static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
+	[OCI_NS_NETWORK] = CLONE_NEWNET,
+	[OCI_NS_MOUNT] = CLONE_NEWNS,
+	[OCI_NS_IPC] = CLONE_NEWIPC,
+	[OCI_NS_UTS] = CLONE_NEWUTS,
+	[OCI_NS_USER] = CLONE_NEWUSER,
+	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
+	[OCI_NS_TIME] = CLONE_NEWTIME };
+
+/* Opened and judged here; init enters it. */
+static int join_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_FD int fd = path_host(AT_FDCWD, op->u.ns.path, O_RDONLY, e);
+	int type = fd < 0 ? -1 : ioctl(fd, NS_GET_NSTYPE);
+
+	if (fd < 0)
+		return -1;
+	if (type != ns_flags[op->u.ns.type])
+		return kerr_fail(e, KERR_NAMESPACE, 0, "%s is no %s namespace", op->u.ns.path,
+			oci_ns_name(op->u.ns.type));
+	c->fd[i] = fd_take(&fd);
+	return 0;
+}
+
+static int time_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)i;
+	c->old_time = proc_ns("self/ns/time", e);
+	if (c->old_time < 0)
+		return -1;
+	if (unshare(CLONE_NEWTIME) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "new time namespace");
+	for (size_t k = 0; k < op->u.offsets.n; k++) {
+		const struct oci_time_offset *t = &op->u.offsets.v[k];
+		CLEANUP_FREE char *line = mem_printf("%s %lld %llu\n", t->clock,
+			(long long)t->secs.v, (unsigned long long)t->nanosecs.v);
+
+		if (proc_write("self/timens_offsets", line, false, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int write_map(
+	struct container *c, const char *file, const struct oci_idmap *v, size_t n, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char name[48];
+
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&b, "%llu %llu %llu\n", (unsigned long long)v[i].container,
+			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
+	snprintf(name, sizeof name, "%d/%s", (int)c->pid, file);
+	if (proc_write(name, buf_str(&b), true, e)) {
+		if (e && e->code == KERR_PATH_WRITE)
+			e->code = KERR_IDMAP;
+		return -1;
+	}
+	return 0;
+}
+
+static int idmap_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	char name[48];
+
+	(void)i;
+	snprintf(name, sizeof name, "%d/setgroups", (int)c->pid);
+	if (!c->p->facts->root && proc_write(name, "deny", false, e))
+		return -1;
+	return write_map(c, "uid_map", op->u.idmap.uids, op->u.idmap.nuids, e) ||
+			       write_map(c, "gid_map", op->u.idmap.gids, op->u.idmap.ngids, e)
+		       ? -1
+		       : 0;
+}
+
+static int oom_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	char name[48], value[16];
+
+	(void)i;
+	snprintf(name, sizeof name, "%d/oom_score_adj", (int)c->pid);
+	snprintf(value, sizeof value, "%lld", (long long)op->u.number);
+	return proc_write(name, value, true, e);
+}
+
+static int rlimit_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	struct rlimit r = { op->u.rlimit.soft, op->u.rlimit.hard };
+
+	(void)i;
+	if (syscall(SYS_prlimit64, c->pid, (int)op->u.rlimit.type, &r, NULL) < 0)
+		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "set %s", op->target);
+	return 0;
+}
+
+static void state_text(struct container *c, const char *status, struct buf *b)
+{
+	if (c->o->state)
+		c->o->state(c->o->arg, status, b);
+}
+
+static int hook_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_BUF struct buf state = BUF_INIT;
+
+	(void)i;
+	state_text(c, "creating", &state);
+	return run_hook(op->u.hook.hook, &state, e);
+}
+
+static int affinity_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	cpu_set_t set;
+	const char *s = op->target;
+
+	(void)c;
+	(void)i;
+	CPU_ZERO(&set);
+	while (*s) {
+		char *end;
+		unsigned long a = strtoul(s, &end, 10),
+			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
+
+		for (; a <= b && a < CPU_SETSIZE; a++)
+			CPU_SET((size_t)a, &set);
+		s = *end == ',' ? end + 1 : end;
+		if (*end && *end != ',')
+			break;
+	}
+	if (sched_setaffinity(0, sizeof set, &set) < 0)
+		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "CPUs %s", op->target);
+	return 0;
+}
+
+static const op_fn executor_ops[OP_COUNT] = {
+	[OP_CGROUP_MAKE] = cgroup_op,
+	[OP_CGROUP_WRITE] = cgroup_write_op,
+	[OP_CGROUP_DEVICES] = cgroup_devices_op,
+	[OP_NAMESPACE_JOIN] = join_op,
+	[OP_TIME_OFFSETS] = time_op,
+	[OP_IDMAP] = idmap_op,
+	[OP_OOM_SCORE] = oom_op,
+	[OP_RLIMIT] = rlimit_op,
+	[OP_HOOK] = hook_op,
+	[OP_AFFINITY] = affinity_op,
+};
+
+static int apply(struct container *c, size_t i, struct kerr *e)
+{
+	const struct op *op = &c->p->op[i];
+	op_fn f = executor_ops[op->kind];
+
+#ifdef KAPSEL_PLANT
+	if (c->o->fail_kind == (int)op->kind)
+		return kerr_fail(e, KERR_INTERNAL, 0, "planted failure"), step_failed(op, e);
+	if (c->o->wrong_kind == (int)op->kind)
+		return 0;
+#endif
+	if (f == NULL)
+		kerr_fail(e, KERR_INTERNAL, 0, "no such operation on the host's side");
+	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
+}
+
+/* ---- the clone
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void note_namespaces(struct container *c)
+{
+	static const char *const names[OCI_NS_COUNT] = { "pid_for_children", "net", "mnt", "ipc",
+		"uts", "user", "cgroup", "time" };
+
+	for (int t = 0; t < OCI_NS_COUNT; t++) {
+		char path[48];
+		struct stat st;
+
+		snprintf(path, sizeof path, "self/ns/%s", t == OCI_NS_PID ? "pid" : names[t]);
+		CLEANUP_FD int fd = proc_ns(path, NULL);
+
+		c->outer[t] = fd >= 0 && fd_stat(fd, &st, NULL) == 0 ? st.st_ino : 0;
+	}
+}
+
+static bool joins(const struct container *c, enum oci_namespace t, int *fd)
+{
+	for (size_t i = 0; i < c->p->n; i++)
+		if (c->p->op[i].kind == OP_NAMESPACE_JOIN && c->p->op[i].u.ns.type == t) {
+			*fd = c->fd[i];
+			return true;
+		}
+	return false;
+}
+
+static int enter_target(struct container *c, int flags, struct kerr *e)
+{
+	if (setns(c->o->exec_target, flags) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container");
+	return 0;
+}
+
+int clone_init(struct container *c, const struct op *op, struct kerr *e)
+{
+	int pair[2], pid_ns = -1, pidfd = -1;
+	CLEANUP_FD int own_pid = -1;
+	struct clone_args a = { .flags = op->u.clone.flags | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd };
+	bool exec = c->o->exec_target >= 0, other_pid = joins(c, OCI_NS_PID, &pid_ns) || exec;
+	long pid;
+
+	if (socket_pair(SOCK_SEQPACKET, pair, e))
+		return -1;
+	note_namespaces(c);
+	if (c->o->sibling)
+		a.flags |= CLONE_PARENT;
+	else
+		a.exit_signal = SIGCHLD;
+	if (c->cgroup && cgroup_v2_fd(c->cgroup) >= 0) {
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (unsigned)cgroup_v2_fd(c->cgroup);
+	}
+	if (other_pid) {
+		own_pid = proc_ns("self/ns/pid", e);
+		if (own_pid < 0 || (exec ? enter_target(c, CLONE_NEWPID, e)
+					   : setns(pid_ns, CLONE_NEWPID) < 0
+						   ? kerr_fail(e, KERR_NAMESPACE, errno,
+							     "join the pid namespace")
+						   : 0)) {
+			close(pair[0]);
+			close(pair[1]);
+			return -1;
+		}
+	}
+	c->parent = c->o->sibling ? getppid() : getpid();
+	pid = sys_clone3(&a, sizeof a);
+	if (pid == 0) {
+		close(pair[0]);
+		c->sync = pair[1];
+		init_main(c, (size_t)(op - c->p->op) + 1);
+	}
+	if (pid < 0)
+		kerr_fail(e, KERR_NAMESPACE, errno, "clone");
+	close(pair[1]);
+	if (other_pid && setns(own_pid, CLONE_NEWPID) < 0 && pid > 0)
+		log_warning("the executor's own pid namespace could not be restored");
+	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0 && pid > 0)
+		log_warning("the executor's own time namespace could not be restored");
+	c->sync = pair[0];
+	if (pid < 0)
+		return -1;
+	c->pid = (pid_t)pid;
+	c->pidfd = pidfd;
+	c->start_time = process_start_time(c->pid);
+	return 0;
+}
+
+/* ---- the turns
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static int init_died(struct container *c, struct kerr *e)
+{
+	bool gone = poll_one(c->pidfd, POLLIN, deadline_in_ms(1000));
+	siginfo_t info = { 0 };
+
+	if (gone && !c->o->sibling)
+		waitid((idtype_t)3 /* P_PIDFD */, (id_t)c->pidfd, &info, WEXITED | WNOWAIT);
+	if (info.si_code && info.si_code != 1 /* CLD_EXITED */)
+		return kerr_fail(
+			e, KERR_INIT_DIED, 0, "init was killed by signal %d", info.si_status);
+	return kerr_fail(e, KERR_INIT_DIED, 0, "init ended before the program was started");
+}
+
+static int take_master(struct container *c, int *master, struct kerr *e)
+{
+	if (*master < 0 || c->o->console == NULL)
+		return kerr_fail(e, KERR_TERMINAL, 0, "nobody takes the terminal");
+	return c->o->console(c->o->arg, fd_take(master), e);
+}
+
+/* Init's turn: until it hands over, waits for start or has executed the program. */
+static int init_turn(struct container *c, bool *done, struct kerr *e)
+{
+	bool checked = false;
+
+	for (;;) {
+		CLEANUP_FD int got = -1;
+		CLEANUP_BUF struct buf state = BUF_INIT;
+		int word = sync_recv(c->sync, &got, deadline_in_ms(TURN_MS), e);
+
+		switch (word) {
+		case SYNC_TURN:
+			return 0;
+		case SYNC_WAITS:
+			*done = true;
+			return 0;
+		case SYNC_MASTER:
+			if (take_master(c, &got, e))
+				return -1;
+			break;
+		case SYNC_EXEC:
+			checked = true;
+			break;
+		case 0: /* closed: by execve, or by init's end */
+			*done = true;
+			return checked ? 0 : init_died(c, e);
+		case -1:
+			return -1;
+		default:
+			return kerr_fail(e, KERR_WIRE, 0, "init said %d", word);
+		}
+	}
+}
+
+static int born(struct container *c, struct kerr *e)
+{
+	struct container_born b = { c->pid, c->pidfd, c->start_time,
+		c->cgroup_text ? c->cgroup_text : "" };
+
+	return c->o->born ? c->o->born(c->o->arg, &b, e) : 0;
+}
+
+static int take_turns(struct container *c, size_t from, struct kerr *e)
+{
+	bool done = false, mine = true;
+
+	for (size_t i = from; i < c->p->n && !done;) {
+		if (c->p->op[i].side == SIDE_EXECUTOR) {
+			if (apply(c, i, e))
+				return -1;
+			mine = true;
+			i++;
+			continue;
+		}
+		if (mine && sync_send(c->sync, SYNC_TURN, -1, e))
+			return init_died(c, e);
+		mine = false;
+		if (init_turn(c, &done, e))
+			return -1;
+		while (i < c->p->n && c->p->op[i].side == SIDE_INIT)
+			i++;
+	}
+	return 0;
+}
+
+/* ---- undoing
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void undo(struct container *c)
+{
+	bool cloned = c->pidfd >= 0;
+	siginfo_t info;
+
+	if (cloned) {
+		pidfd_signal(c->pidfd, SIGKILL, NULL);
+		if (!poll_one(c->pidfd, POLLIN, deadline_in_ms(GONE_MS)))
+			log_warning("process %d does not end", (int)c->pid);
+		else if (!c->o->sibling)
+			pidfd_wait(c->pidfd, &info, true, NULL);
+	}
+	if (c->cgroup && c->o->exec_target < 0) {
+		CLEANUP_ERR struct kerr why = KERR_INIT;
+
+		cgroup_kill(c->cgroup, deadline_in_ms(GONE_MS), NULL);
+		if (cgroup_remove(c->cgroup, deadline_in_ms(GONE_MS), &why))
+			log_warning("cgroup %s: %s", cgroup_path(c->cgroup), why.message);
+	}
+	if (c->o->run_dir >= 0)
+		path_own_unlink(c->o->run_dir, "start.sock", false, NULL);
+	if (cloned && c->o->exec_target < 0) {
+		CLEANUP_BUF struct buf state = BUF_INIT;
+
+		state_text(c, "stopped", &state);
+		container_hooks(c->p->spec, OCI_HOOK_POSTSTOP, &state, NULL);
+	}
+}
+
+static int prepare(struct container *c, struct kerr *e)
+{
+	size_t n;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "become undumpable");
+	if (proc_root(e) < 0)
+		return -1;
+	cgroup_mounts(&n);
+	c->nfd = c->p->n + n;
+	c->fd = mem_array(c->nfd + 1, sizeof *c->fd);
+	for (size_t i = 0; i < c->nfd; i++)
+		c->fd[i] = -1;
+	for (size_t i = 0; i < c->p->n; i++)
+		if (c->p->op[i].kind == OP_SECCOMP &&
+			seccomp_compile(c->p->op[i].u.seccomp.profile, c->o->cache, &c->filter, e))
+			return step_failed(&c->p->op[i], e);
+	if (c->o->exec_target >= 0 && c->o->exec_cgroup && *c->o->exec_cgroup &&
+		cgroup_open(c->o->exec_cgroup, &c->cgroup, e))
+		return -1;
+	return 0;
+}
+
+static int listen_for_start(struct container *c, struct kerr *e)
+{
+	if (!c->p->options.wait_start)
+		return 0;
+	c->listen = path_listen(c->o->run_dir, "start.sock", SOCK_SEQPACKET, 0600, e);
+	return c->listen < 0 ? -1 : 0;
+}
+
+static int run_all(struct container *c, struct kerr *e)
+{
+	size_t i = 0;
+
+	if (prepare(c, e))
+		return -1;
+	for (; i < c->p->n && c->p->op[i].kind != OP_CLONE; i++)
+		if (apply(c, i, e))
+			return -1;
+	if (c->o->exec_target < 0 && do_prepare_mounts(c, e))
+		return -1;
+	if (listen_for_start(c, e) || i == c->p->n || clone_init(c, &c->p->op[i], e))
+		return i < c->p->n ? step_failed(&c->p->op[i], e) : -1;
+	fd_closep(&c->listen);
+	if (born(c, e))
+		return -1;
+	return take_turns(c, i + 1, e);
+}
+
+static void close_detached(struct container *c)
+{
+	for (size_t i = 0; i < c->nfd; i++)
+		if (c->fd[i] >= 0)
+			fd_closep(&c->fd[i]);
+}
+
+struct container *container_create(const struct container_order *o, struct kerr *e)
+{
+	struct container *c = mem_zalloc(sizeof *c);
+
+	c->o = o;
+	c->p = o->plan;
+	c->pidfd = c->sync = c->listen = c->root = c->empty = c->slave = c->status = c->old_time =
+		-1;
+	if (run_all(c, e)) {
+		undo(c);
+		container_free(c);
+		return NULL;
+	}
+	fd_closep(&c->sync);
+	close_detached(c);
+	return c;
+}
+
+void container_free(struct container *c)
+{
+	if (c == NULL)
+		return;
+	close_detached(c);
+	free(c->fd);
+	fd_closep(&c->pidfd);
+	fd_closep(&c->sync);
+	fd_closep(&c->listen);
+	fd_closep(&c->old_time);
+	cgroup_free(c->cgroup);
+	free(c->cgroup_text);
+	buf_free(&c->filter);
+	free(c);
+}
+
+pid_t container_pid(const struct container *c)
+{
+	return c->pid;
+}
+
+int container_pidfd(const struct container *c)
+{
+	return c->pidfd;
+}
+
+uint64_t container_start_time(const struct container *c)
+{
+	return c->start_time;
+}
+
+const char *container_cgroup(const struct container *c)
+{
+	return c->cgroup_text ? c->cgroup_text : "";
+}
+
+int container_start(int run_dir, deadline d, struct kerr *e)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+	CLEANUP_FD int s = path_connect(run_dir, "start.sock", SOCK_SEQPACKET, &why);
+	int word;
+
+	if (s < 0)
+		return kerr_fail(e, KERR_WRONG_STATE, why.sys, "nothing waits to be started");
+	path_own_unlink(run_dir, "start.sock", false, NULL);
+	if (sync_send(s, SYNC_GO, -1, e))
+		return -1;
+	word = sync_recv(s, NULL, d, e);
+	if (word == SYNC_EXEC)
+		word = sync_recv(s, NULL, d, e);
+	else if (word == 0)
+		return kerr_fail(e, KERR_INIT_DIED, 0, "init ended before the program was started");
+	if (word > 0)
+		return kerr_fail(e, KERR_WIRE, 0, "init said %d", word);
+	return word;
+}

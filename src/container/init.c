@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Init's side: from the clone to execve. Nothing in here returns to the executor's code. */
+#include "private.h"
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <linux/securebits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { START_WAIT_MS = 10000 };
+
+static int fail(struct kerr *e, const char *what)
+{
+	return kerr_fail(e, KERR_PROCESS_SETUP, errno, "%s", what);
+}
+
+#define UNUSED_ARGS (void)c, (void)op, (void)i
+
+static int join_cgroup(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	if (c->cgroup == NULL || (cgroup_v2_fd(c->cgroup) >= 0))
+		return 0; /* born in it */
+	return cgroup_join(c->cgroup, e);
+}
+
+static int become_root(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+		return kerr_fail(
+			e, KERR_IDMAP, errno, "become root of the user namespace: map id 0");
+	if (c->p->facts->root && setgroups(0, NULL) < 0)
+		return fail(e, "drop supplementary groups");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return 0;
+}
+
+static int cgroup_namespace(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return unshare(CLONE_NEWCGROUP) < 0
+		       ? kerr_fail(e, KERR_NAMESPACE, errno, "new cgroup namespace")
+		       : 0;
+}
+
+static int loopback(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_FD int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = "lo" };
+
+	UNUSED_ARGS;
+	if (s < 0)
+		return 0; /* a kernel without IPv4 has no 127.0.0.1 to miss */
+	r.ifr_flags = IFF_UP | IFF_RUNNING;
+	return ioctl(s, SIOCSIFFLAGS, &r) < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "set lo up")
+					      : 0;
+}
+
+static int symlink_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+
+	(void)i;
+	/* A read-only /dev of the bundle's own keeps what it has. */
+	if (path_in_symlink(c->root, op->u.link.text, op->target, &why) == 0 || why.sys == EROFS)
+		return 0;
+	kerr_move(e, &why);
+	return -1;
+}
+
+static int hook(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_BUF struct buf state = BUF_INIT;
+
+	(void)i;
+	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating",
+		&state);
+	return run_hook(op->u.hook.hook, &state, e);
+}
+
+static int sysctl(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_FREE char *name = mem_printf("sys/%s", op->u.pair.key);
+	bool dots = strchr(op->u.pair.key, '/') == NULL;
+
+	(void)c;
+	(void)i;
+	for (char *s = name; dots && *s; s++)
+		if (*s == '.')
+			*s = '/';
+	if (proc_write(name, op->u.pair.value, true, e)) {
+		if (e->code != KERR_SELF_CHECK)
+			e->code = KERR_SYSCTL;
+		return -1;
+	}
+	return 0;
+}
+
+static int host_name(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return sethostname(op->target, strlen(op->target)) < 0 ? fail(e, "set the host name") : 0;
+}
+
+static int domain_name(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return setdomainname(op->target, strlen(op->target)) < 0 ? fail(e, "set the domain name")
+								 : 0;
+}
+
+static int keyring(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	/* KEYCTL_JOIN_SESSION_KEYRING; a kernel without keys has none to leak */
+	return syscall(SYS_keyctl, 1, NULL) < 0 && errno != ENOSYS && errno != EDQUOT
+		       ? fail(e, "new session keyring")
+		       : 0;
+}
+
+static int rlimit(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	struct rlimit r = { op->u.rlimit.soft, op->u.rlimit.hard };
+
+	UNUSED_ARGS;
+	return syscall(SYS_prlimit64, 0, (int)op->u.rlimit.type, &r, NULL) < 0
+		       ? fail(e, "set the limit")
+		       : 0;
+}
+
+struct kernel_sched_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+
+static int scheduler(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	const struct oci_scheduler *s = op->u.scheduler.s;
+	struct kernel_sched_attr a = { .size = sizeof a,
+		.policy = (uint32_t)s->policy,
+		.flags = s->flags,
+		.nice = (int32_t)s->nice.v,
+		.priority = (uint32_t)s->priority.v,
+		.runtime = s->runtime.v,
+		.deadline = s->deadline.v,
+		.period = s->period.v };
+
+	UNUSED_ARGS;
+	return syscall(SYS_sched_setattr, 0, &a, 0) < 0 ? fail(e, "set the scheduler") : 0;
+}
+
+static int io_priority(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return syscall(SYS_ioprio_set, 1, 0, (int)op->u.number) < 0
+		       ? fail(e, "set the I/O priority")
+		       : 0;
+}
+
+static int personality_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return personality((unsigned long)op->u.number) < 0 ? fail(e, "set the personality") : 0;
+}
+
+static int final_affinity(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	cpu_set_t set;
+	const char *s = op->target;
+
+	CPU_ZERO(&set);
+	while (*s) {
+		char *end;
+		unsigned long a = strtoul(s, &end, 10),
+			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
+
+		for (; a <= b && a < CPU_SETSIZE; a++)
+			CPU_SET((size_t)a, &set);
+		if (*end != ',')
+			break;
+		s = end + 1;
+	}
+	return sched_setaffinity(0, sizeof set, &set) < 0 ? fail(e, "set the CPUs") : 0;
+}
+
+/* Preserved fds come to 3.., what is ours goes above them and away at execve. */
+static int stdio(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	int fds[3] = { c->o->stdio[0], c->o->stdio[1], c->o->stdio[2] };
+	CLEANUP_FD int null = -1;
+
+	(void)i;
+	if (c->o->exec_target < 0 || op->u.console.terminal)
+		setsid(); /* a leader already is fine */
+	if (op->u.console.terminal) {
+		if (c->slave < 0)
+			return kerr_fail(e, KERR_TERMINAL, 0, "there is no terminal");
+		if (ioctl(c->slave, TIOCSCTTY, 0) < 0)
+			return kerr_fail(
+				e, KERR_TERMINAL, errno, "make it the controlling terminal");
+		fds[0] = fds[1] = fds[2] = c->slave;
+	}
+	for (int k = 0; k < 3; k++) {
+		if (fds[k] < 0) {
+			if (null < 0)
+				null = path_host(AT_FDCWD, "/dev/null", O_RDWR, NULL);
+			if (null >= 0 && !fd_is_chardev(null, 1, 3))
+				return kerr_fail(
+					e, KERR_SELF_CHECK, 0, "/dev/null is not the null device");
+			fds[k] = null;
+		}
+		if (fds[k] < 0)
+			close(k);
+		else if (fds[k] == k ? fcntl(k, F_SETFD, 0) < 0 : dup2(fds[k], k) < 0)
+			return fail(e, "place stdin, stdout and stderr");
+	}
+	return 0;
+}
+
+static int umask_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	(void)e;
+	umask((mode_t)op->u.number);
+	return 0;
+}
+
+static int change_directory(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	CLEANUP_FD int dir = -1;
+	char cwd[4096];
+
+	(void)i;
+	dir = path_in(c->root, op->target, O_PATH | O_DIRECTORY, 0, NULL);
+	if (dir < 0)
+		dir = path_in_mkdirs(c->root, op->target, 0755, 0, 0, e);
+	if (dir < 0 || fchdir(dir) < 0)
+		return dir < 0 ? -1 : fail(e, "change to the working directory");
+	/* "(unreachable)" says that it is not below our root. */
+	if (syscall(SYS_getcwd, cwd, sizeof cwd) < 0 || cwd[0] != '/')
+		return kerr_fail(
+			e, KERR_SELF_CHECK, 0, "the working directory lies outside the root");
+	return 0;
+}
+
+static int bounding(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	for (unsigned cap = 0; cap <= c->p->facts->last_capability; cap++)
+		if (!(op->u.caps.bounding >> cap & 1) &&
+			prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return kerr_fail(e, KERR_CAPABILITY, errno, "drop %s from the bounding set",
+				oci_capability_name(cap));
+	return 0;
+}
+
+static int credentials(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)i;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return fail(e, "keep capabilities over the change of ids");
+	if (syscall(SYS_setgroups, op->u.creds.ngroups, op->u.creds.groups) < 0 &&
+		c->p->facts->root)
+		return fail(e, "set supplementary groups");
+	if (syscall(SYS_setresgid, op->u.creds.gid, op->u.creds.gid, op->u.creds.gid) < 0)
+		return fail(e, "set the group id");
+	if (syscall(SYS_setresuid, op->u.creds.uid, op->u.creds.uid, op->u.creds.uid) < 0)
+		return fail(e, "set the user id");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The change of ids has forgotten it. */
+	if (c->o->death_signal && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return fail(e, "die with the monitor");
+	return 0;
+}
+
+static int capabilities(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	(void)c;
+	(void)i;
+	for (int k = 0; k < 2; k++) {
+		data[k].effective = (uint32_t)(op->u.caps.effective >> 32 * k);
+		data[k].permitted = (uint32_t)(op->u.caps.permitted >> 32 * k);
+		data[k].inheritable = (uint32_t)(op->u.caps.inheritable >> 32 * k);
+	}
+	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0)
+		return kerr_fail(e, KERR_CAPABILITY, errno, "set capabilities");
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return kerr_fail(e, KERR_CAPABILITY, errno, "clear ambient capabilities");
+	for (unsigned cap = 0; cap < 64; cap++)
+		if (op->u.caps.ambient >> cap & 1 &&
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+			return kerr_fail(e, KERR_CAPABILITY, errno, "raise ambient %s",
+				oci_capability_name(cap));
+	return 0;
+}
+
+static int no_new_privs(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	UNUSED_ARGS;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? fail(e, "set no_new_privs") : 0;
+}
+
+/* The executor learns that we wait, and ends; who starts us connects, and learns how it went. */
+static int wait_start(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)op;
+	(void)i;
+	if (sync_send(c->sync, SYNC_WAITS, -1, e))
+		return -1;
+	fd_closep(&c->sync);
+	for (;;) {
+		CLEANUP_FD int s = accept4(c->listen, NULL, NULL, SOCK_CLOEXEC);
+		struct peer peer;
+		int word;
+
+		if (s < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (s < 0)
+			return fail(e, "wait for start");
+		if (socket_peer(s, &peer, NULL) || (peer.uid != 0 && peer.uid != getuid()))
+			continue;
+		peer_free(&peer);
+		word = sync_recv(s, NULL, deadline_in_ms(START_WAIT_MS), NULL);
+		if (word != SYNC_GO)
+			continue;
+		c->sync = fd_take(&s);
+		fd_closep(&c->listen);
+		return sync_send(c->sync, SYNC_EXEC, -1, e);
+	}
+}
+
+/* One message: the state, and the filter's fd with its first byte (runtime-spec, "The Container
+ * Process State"). */
+static int send_listener(struct container *c, const struct oci_seccomp *p, int listener)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_BUF struct buf state = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	int s = c->init_fds[0];
+
+	c->o->state(c->o->arg, "creating", &state);
+	json_begin_object(&o);
+	json_put_string(&o, "ociVersion", KAPSEL_SPEC_MAX);
+	json_key(&o, "fds");
+	json_begin_array(&o);
+	json_add_string(&o, "seccompFd");
+	json_end_array(&o);
+	json_put_i64(&o, "pid", c->pid);
+	json_put_string(&o, "metadata", p->listener_metadata);
+	json_key(&o, "state");
+	json_add_raw(&o, buf_str(&state), state.len);
+	json_end_object(&o);
+	return socket_send(s, b.data, b.len, &listener, 1, deadline_in_ms(5000), &e) < 0 ? -1 : 0;
+}
+
+static int seccomp(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	const struct oci_seccomp *p = op->u.seccomp.profile;
+	int listener;
+
+	(void)i;
+	listener = seccomp_install(&c->filter, p);
+	if (listener < 0)
+		return kerr_fail(e, KERR_SECCOMP, errno, "load the filter");
+	if (listener > 0 && send_listener(c, p, listener) < 0)
+		return kerr_fail(e, KERR_SECCOMP, 0, "hand the listener to %s", p->listener_path);
+	if (listener > 0) {
+		close(listener);
+		fd_closep(&c->init_fds[0]);
+	}
+	return 0;
+}
+
+/* ---- execve
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static const char *path_variable(const struct oci_process *p)
+{
+	for (size_t i = 0; i < p->env.n; i++)
+		if (str_starts(p->env.v[i], "PATH="))
+			return p->env.v[i] + 5;
+	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+/* The words are those that callers look for; lower case as theirs. */
+static int not_found(struct kerr *e, const char *name, int why)
+{
+	if (why == EACCES || why == EPERM)
+		return kerr_fail(e, KERR_EXEC_DENIED, 0, "exec: \"%s\": permission denied", name);
+	if (strchr(name, '/'))
+		return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0,
+			"exec: \"%s\": stat %s: no such file or directory", name, name);
+	return kerr_fail(e, KERR_EXEC_NOT_FOUND, 0,
+		"exec: \"%s\": executable file not found in $PATH", name);
+}
+
+static int find_program(const struct oci_process *p, char *out, size_t room, struct kerr *e)
+{
+	const char *name = p->args.n ? p->args.v[0] : "", *dir = path_variable(p);
+	int why = ENOENT, denied = 0;
+
+	if (strchr(name, '/')) {
+		why = path_can_execute(name);
+		snprintf(out, room, "%s", name);
+		return why ? not_found(e, name, why) : 0;
+	}
+	while (*dir && *name) {
+		size_t n = strcspn(dir, ":");
+
+		if ((size_t)snprintf(out, room, "%.*s%s%s", (int)n, dir, n ? "/" : "./", name) <
+			room) {
+			why = path_can_execute(out);
+			if (why == 0)
+				return 0;
+			denied |= why == EACCES;
+		}
+		dir += n + (dir[n] == ':');
+	}
+	return not_found(e, name, denied ? EACCES : ENOENT);
+}
+
+int check_late(struct container *c, struct kerr *e)
+{
+	char path[4096];
+
+	return find_program(c->p->process, path, sizeof path, e);
+}
+
+static char **copy_vector(const char *const *v, size_t n)
+{
+	char **out = mem_array(n + 1, sizeof *out);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char *)(uintptr_t)v[i];
+	return out;
+}
+
+static int execute(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	const struct oci_process *p = c->p->process;
+	char **argv = copy_vector(p->args.v, p->args.n), **envp = copy_vector(p->env.v, p->env.n);
+	char path[4096];
+
+	(void)op;
+	(void)i;
+	if (find_program(p, path, sizeof path, e) == 0) {
+		execve(path, argv, envp);
+		kerr_fail(e,
+			errno == EACCES	  ? KERR_EXEC_DENIED
+			: errno == ENOENT ? KERR_EXEC_NOT_FOUND
+					  : KERR_EXEC_FAILED,
+			errno, "exec: \"%s\"", p->args.v[0]);
+	}
+	free(argv);
+	free(envp);
+	return -1;
+}
+
+/* ---- the walk
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static const op_fn init_ops[OP_COUNT] = {
+	[OP_BECOME_ROOT] = become_root,
+	[OP_CGROUP_JOIN] = join_cgroup,
+	[OP_CGROUP_NAMESPACE] = cgroup_namespace,
+	[OP_LOOPBACK] = loopback,
+	[OP_PROPAGATION] = do_propagation,
+	[OP_ROOT] = do_root,
+	[OP_MOUNT] = do_mount,
+	[OP_DEVICE] = do_device,
+	[OP_SYMLINK] = symlink_op,
+	[OP_CONSOLE] = do_console,
+	[OP_HOOK] = hook,
+	[OP_PIVOT] = do_pivot,
+	[OP_ROOT_PROPAGATION] = do_root_propagation,
+	[OP_ROOT_READONLY] = do_root_readonly,
+	[OP_READONLY_PATH] = do_readonly_path,
+	[OP_MASK] = do_mask,
+	[OP_SYSCTL] = sysctl,
+	[OP_HOSTNAME] = host_name,
+	[OP_DOMAINNAME] = domain_name,
+	[OP_KEYRING] = keyring,
+	[OP_RLIMIT] = rlimit,
+	[OP_SCHEDULER] = scheduler,
+	[OP_IOPRIO] = io_priority,
+	[OP_AFFINITY] = final_affinity,
+	[OP_PERSONALITY] = personality_op,
+	[OP_WAIT_START] = wait_start,
+	[OP_STDIO] = stdio,
+	[OP_UMASK] = umask_op,
+	[OP_CWD] = change_directory,
+	[OP_BOUNDING] = bounding,
+	[OP_CREDENTIALS] = credentials,
+	[OP_CAPABILITIES] = capabilities,
+	[OP_NO_NEW_PRIVS] = no_new_privs,
+	[OP_CHECK] = do_check,
+	[OP_SECCOMP] = seccomp,
+	[OP_EXEC] = execute,
+};
+
+static int init_apply(struct container *c, size_t i, struct kerr *e)
+{
+	const struct op *op = &c->p->op[i];
+	op_fn f = init_ops[op->kind];
+
+#ifdef KAPSEL_PLANT
+	if (c->o->fail_kind == (int)op->kind)
+		return kerr_fail(e, KERR_INTERNAL, 0, "planted failure"), step_failed(op, e);
+	if (c->o->wrong_kind == (int)op->kind)
+		return 0;
+#endif
+	if (f == NULL)
+		kerr_fail(e, KERR_INTERNAL, 0, "no such operation on init's side");
+	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
+}
+
+static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_NETWORK] = CLONE_NEWNET,
+	[OCI_NS_IPC] = CLONE_NEWIPC,
+	[OCI_NS_UTS] = CLONE_NEWUTS,
+	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
+	[OCI_NS_TIME] = 0x80 };
+
+/* Joined ones but pid, which only a clone can enter. */
+static int enter_namespaces(struct container *c, struct kerr *e)
+{
+	for (size_t i = 0; i < c->p->n; i++) {
+		const struct op *op = &c->p->op[i];
+
+		if (op->kind == OP_NAMESPACE_JOIN && ns_flags[op->u.ns.type] &&
+			setns(c->fd[i], ns_flags[op->u.ns.type]) < 0) {
+			kerr_fail(e, KERR_NAMESPACE, errno, "join %s", op->u.ns.path);
+			return step_failed(op, e);
+		}
+	}
+	return 0;
+}
+
+/* All of a running container's at once; its user namespace first, where it has one. */
+static int enter_container(struct container *c, struct kerr *e)
+{
+	static const int each[] = { CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET,
+		CLONE_NEWCGROUP, 0x80, CLONE_NEWNS };
+	bool user = oci_find_ns(c->p->spec, OCI_NS_USER) != NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+		if (each[i] == CLONE_NEWUSER && !user)
+			continue;
+		if (each[i] == CLONE_NEWCGROUP && c->cgroup && cgroup_v2_fd(c->cgroup) < 0 &&
+			cgroup_join(c->cgroup, e))
+			return -1;
+		if (setns(c->o->exec_target, each[i]) < 0 && errno != EINVAL)
+			return kerr_fail(
+				e, KERR_NAMESPACE, errno, "join the container's namespaces");
+	}
+	if (user && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
+		return kerr_fail(e, KERR_IDMAP, errno, "become root of the user namespace");
+	c->root = path_host_dir(AT_FDCWD, "/", e);
+	return c->root < 0 ? -1 : 0;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int s = 1; s < 65; s++)
+		if (s != SIGKILL && s != SIGSTOP)
+			signal(s, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int begin(struct container *c, struct kerr *e)
+{
+	c->pid = getpid();
+	reset_signals();
+	if (c->o->death_signal && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return fail(e, "die with the monitor");
+	/* The turn comes when the user namespace has its maps and our parent knows of us. */
+	if (sync_recv(c->sync, NULL, deadline_in_ms(60000), e) != SYNC_TURN)
+		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
+	if (c->o->exec_target >= 0)
+		return enter_container(c, e);
+	proc_close(); /* the executor's is of its pid namespace */
+	return proc_root(e) < 0 || enter_namespaces(c, e) ? -1 : 0;
+}
+
+static int connect_listener(struct container *c, struct kerr *e)
+{
+	const struct oci_seccomp *p = c->p->spec->linux_.seccomp;
+
+	c->init_fds[0] = -1;
+	if (p == NULL || !seccomp_has_notify(p))
+		return 0;
+	c->init_fds[0] = path_connect_host(p->listener_path, SOCK_STREAM, e);
+	return c->init_fds[0] < 0 ? kerr_step(e, "seccomp listener") : 0;
+}
+
+/* Keeps what was asked to be kept; the sync socket goes away with execve, and tells by that. */
+static int close_others(struct container *c, struct kerr *e)
+{
+	int above = 3 + (int)c->o->preserve, keep[3] = { c->sync, c->listen, c->init_fds[0] },
+	    *own[3] = { &c->sync, &c->listen, &c->init_fds[0] };
+
+	for (int k = 0; k < 3; k++) {
+		if (keep[k] < 0)
+			continue;
+		*own[k] = fcntl(keep[k], F_DUPFD_CLOEXEC, 700 + k);
+		if (*own[k] < 0)
+			return fail(e, "move our sockets away");
+	}
+	proc_close();
+	for (int fd = 3; fd < above; fd++)
+		fcntl(fd, F_SETFD, 0);
+	if (sys_close_range((unsigned)above, 699, 0) < 0 || sys_close_range(703, ~0u, 0) < 0)
+		return fail(e, "close file descriptors");
+	/* From here on the end of the socket means execve: a filter may forbid to say more. */
+	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, -1, e);
+}
+
+static int walk(struct container *c, size_t from, struct kerr *e)
+{
+	if (begin(c, e) || connect_listener(c, e))
+		return -1;
+	for (size_t i = from; i < c->p->n; i++) {
+		const struct op *op = &c->p->op[i];
+
+		if (op->side == SIDE_INIT) {
+			if (init_apply(c, i, e))
+				return -1;
+			if (op->kind == OP_CHECK && close_others(c, e))
+				return -1;
+			continue;
+		}
+		if (i > from && c->p->op[i - 1].side == SIDE_INIT &&
+			(sync_send(c->sync, SYNC_TURN, -1, e) ||
+				sync_recv(c->sync, NULL, deadline_in_ms(3600000), e) != SYNC_TURN))
+			return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
+	}
+	return kerr_fail(e, KERR_INTERNAL, 0, "the plan does not end with exec");
+}
+
+_Noreturn void init_main(struct container *c, size_t from)
+{
+	struct kerr e = KERR_INIT;
+
+	walk(c, from, &e);
+	if (c->sync >= 0)
+		sync_send_error(c->sync, &e);
+	_exit(125);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to plan: what its files share while a plan is being built. */
+#ifndef KAPSEL_PLAN_BUILD_H
+#define KAPSEL_PLAN_BUILD_H
+
+#include <kapsel/plan.h>
+
+struct build {
+	struct arena *a;
+	struct plan *p;
+	const struct oci_spec *s;
+	const struct facts *f;
+	struct kerr *faults;
+	struct kerr warnings;
+	unsigned nth[OP_COUNT];
+};
+/* Appends an operation; target may be NULL; at is where it comes from in the configuration, or
+ * NULL. */
+struct op *add_op(struct build *b, enum op_kind kind, enum op_side side, const char *target,
+	const struct json *at);
+void refuse(struct build *b, enum kerr_code code, const struct json *at, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+void warn(struct build *b, enum kerr_code code, const struct json *at, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+const struct json *member(
+	const struct json *object, const char *name); /* itself when it lacks it */
+
+void build_resources(struct build *b);
+void build_mounts(struct build *b);
+void build_devices(struct build *b);
+
+#endif

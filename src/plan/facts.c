@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <kapsel/plan.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+enum { SYSFS_FILE = 65536 };
+
+static void copy(char *to, size_t room, const char *from)
+{
+	snprintf(to, room, "%s", from);
+	to[strcspn(to, "\n")] = '\0';
+}
+
+static bool there(const char *path)
+{
+	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_PATH, NULL);
+
+	return fd >= 0;
+}
+
+static bool proc_there(const char *name)
+{
+	CLEANUP_FD int fd = proc_open(name, O_PATH, NULL);
+
+	return fd >= 0;
+}
+
+/* "CapEff:\t000001ff" of status. */
+static uint64_t hex_after(const char *text, const char *key)
+{
+	const char *s = strstr(text, key);
+
+	return s ? strtoull(s + strlen(key), NULL, 16) : 0;
+}
+
+static void read_kernel(struct facts *f)
+{
+	struct utsname u;
+
+	uname(&u);
+	copy(f->kernel, sizeof f->kernel, u.release);
+	copy(f->machine, sizeof f->machine, u.machine);
+	sscanf(u.release, "%u.%u", &f->kernel_major, &f->kernel_minor);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int read_filesystems(struct facts *f, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	VEC(char *) v = { NULL, 0, 0 };
+	char *save = NULL;
+
+	if (proc_read("filesystems", SYSFS_FILE, &b, e))
+		return -1;
+	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		vec_push(&v) = mem_strdup(strchr(line, '\t') ? strchr(line, '\t') + 1 : line);
+	if (v.n)
+		qsort(v.v, v.n, sizeof *v.v, by_name);
+	f->filesystems = v.v;
+	f->nfilesystems = v.n;
+	return 0;
+}
+
+/* The kernel does not tell its floor; our own value is moved there and back. */
+static int lowest_oom_score(void)
+{
+	CLEANUP_BUF struct buf now = BUF_INIT;
+	int low = -1000, high = 0;
+
+	if (proc_read("self/oom_score_adj", 16, &now, NULL))
+		return 0;
+	now.data[strcspn(now.data, "\n")] = '\0';
+	if (atoi(now.data) < high)
+		high = atoi(now.data);
+	while (low < high) {
+		int middle = (low + high - 1) / 2;
+		char text[16];
+
+		if ((low + high - 1) % 2 && low + high - 1 < 0)
+			middle--;
+		snprintf(text, sizeof text, "%d", middle);
+		if (proc_write("self/oom_score_adj", text, false, NULL) == 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	proc_write("self/oom_score_adj", now.data, false, NULL);
+	return high;
+}
+
+static void read_line(const char *path, char *to, size_t room)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_RDONLY, NULL);
+
+	if (fd >= 0 && fd_read_all(fd, SYSFS_FILE, &b, NULL) == 0)
+		copy(to, room, buf_str(&b));
+}
+
+static int read_rights(struct facts *f, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_BUF struct buf map = BUF_INIT;
+	unsigned inside, outside, size;
+	uint64_t effective;
+
+	if (proc_read("self/status", SYSFS_FILE, &b, e) ||
+		proc_read("self/uid_map", SYSFS_FILE, &map, e))
+		return -1;
+	effective = hex_after(b.data, "\nCapEff:\t");
+	f->capabilities = hex_after(b.data, "\nCapBnd:\t") & hex_after(b.data, "\nCapPrm:\t");
+	f->uid = geteuid();
+	f->gid = getegid();
+	f->root = f->uid == 0 && effective >> CAP_SYS_ADMIN & 1 &&
+		  sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &size) == 3 &&
+		  outside == 0 && size == UINT32_MAX;
+	f->may_raise_rlimits = effective >> CAP_SYS_RESOURCE & 1;
+	f->oom_score_adj_min = f->may_raise_rlimits ? -1000 : lowest_oom_score();
+	while (prctl(PR_CAPBSET_READ, f->last_capability + 1, 0, 0, 0) >= 0 &&
+		f->last_capability < 63)
+		f->last_capability++;
+	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
+		struct rlimit r;
+
+		f->rlimit[i].known = getrlimit(i, &r) == 0;
+		f->rlimit[i].hard =
+			f->rlimit[i].known && r.rlim_max != RLIM_INFINITY ? r.rlim_max : UINT64_MAX;
+	}
+	return 0;
+}
+
+int facts_read(struct facts *f, struct kerr *e)
+{
+	memset(f, 0, sizeof *f);
+	read_kernel(f);
+	if (cgroup_detect(&f->cgroup_layout, &f->controllers, e) || read_rights(f, e) ||
+		read_filesystems(f, e)) {
+		facts_free(f);
+		return -1;
+	}
+	f->cgroup_writable = f->root && f->cgroup_layout != CGROUP_NONE;
+	f->user_namespaces = proc_there("self/ns/user");
+	f->time_namespaces = proc_there("self/ns/time");
+	f->cgroup_namespaces = proc_there("self/ns/cgroup");
+	f->mount_setattr = f->idmapped_mounts =
+		f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 12);
+	f->seccomp = proc_there("sys/kernel/seccomp/actions_avail");
+	f->seccomp_notify = f->seccomp &&
+			    (f->kernel_major > 5 || (f->kernel_major == 5 && f->kernel_minor >= 5));
+	f->apparmor = there("/sys/kernel/security/apparmor/profiles");
+	f->selinux = there("/sys/fs/selinux/enforce");
+	f->resctrl = there("/sys/fs/resctrl/info");
+	f->swap_accounting = f->cgroup_layout == CGROUP_V2 ||
+			     there("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
+	f->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+	read_line("/sys/devices/system/cpu/online", f->cpus_online, sizeof f->cpus_online);
+	read_line("/sys/devices/system/node/online", f->mems_online, sizeof f->mems_online);
+	return 0;
+}
+
+void facts_free(struct facts *f)
+{
+	for (size_t i = 0; i < f->nfilesystems; i++)
+		free(f->filesystems[i]);
+	free(f->filesystems);
+	memset(f, 0, sizeof *f);
+}
+
+/* ---- as text: one table for both directions
+ * ------------------------------------------------------------ */
+
+struct flag {
+	const char *name;
+	size_t offset;
+};
+#define FLAG(member)                                    \
+	{                                               \
+#member, offsetof(struct facts, member) \
+	}
+static const struct flag flags[] = { FLAG(root), FLAG(cgroup_writable), FLAG(may_raise_rlimits),
+	FLAG(user_namespaces), FLAG(time_namespaces), FLAG(cgroup_namespaces),
+	FLAG(idmapped_mounts), FLAG(mount_setattr), FLAG(seccomp), FLAG(seccomp_notify),
+	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting) };
+
+static void put_controllers(struct json_out *o, const char *key, uint32_t bits)
+{
+	json_key(o, key);
+	json_begin_array(o);
+	for (int c = 0; c < CG_COUNT; c++)
+		if (bits >> c & 1)
+			json_add_string(o, cgroup_controller_name((enum cgroup_controller)c));
+	json_end_array(o);
+}
+
+void facts_json(const struct facts *f, struct buf *out)
+{
+	struct json_out o = JSON_OUT_PRETTY(out);
+
+	json_begin_object(&o);
+	json_put_string(&o, "kapselFacts", KAPSEL_VERSION);
+	json_put_string(&o, "kernel", f->kernel);
+	json_put_string(&o, "machine", f->machine);
+	json_put_string(&o, "cgroupLayout", cgroup_layout_name(f->cgroup_layout));
+	put_controllers(&o, "controllersV1", f->controllers.v1);
+	put_controllers(&o, "controllersV2", f->controllers.v2);
+	json_put_u64(&o, "uid", f->uid);
+	json_put_u64(&o, "gid", f->gid);
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		json_put_bool(
+			&o, flags[i].name, *(const bool *)((const char *)f + flags[i].offset));
+	json_key(&o, "capabilities");
+	json_begin_array(&o);
+	for (unsigned c = 0; c < OCI_CAPABILITIES; c++)
+		if (f->capabilities >> c & 1)
+			json_add_string(&o, oci_capability_name(c));
+	json_end_array(&o);
+	json_key(&o, "hardLimits");
+	json_begin_object(&o);
+	for (int i = 0; i < OCI_RLIMIT_COUNT; i++)
+		if (f->rlimit[i].known)
+			json_put_u64(&o, oci_rlimit_name(i), f->rlimit[i].hard);
+	json_end_object(&o);
+	json_put_i64(&o, "oomScoreAdjMin", f->oom_score_adj_min);
+	json_key(&o, "filesystems");
+	json_begin_array(&o);
+	for (size_t i = 0; i < f->nfilesystems; i++)
+		json_add_string(&o, f->filesystems[i]);
+	json_end_array(&o);
+	json_put_u64(&o, "cpus", f->cpus);
+	json_put_string(&o, "cpusOnline", f->cpus_online);
+	json_put_string(&o, "memsOnline", f->mems_online);
+	json_end_object(&o);
+	buf_addc(out, '\n');
+}
+
+static uint32_t get_controllers(const struct json *list)
+{
+	uint32_t bits = 0;
+
+	json_each(item, list) if (item->type == JSON_STRING &&
+				  cgroup_controller_by_name(item->text) != CG_COUNT) bits |=
+		1u << cgroup_controller_by_name(item->text);
+	return bits;
+}
+
+static void get_lists(const struct json *root, struct facts *f)
+{
+	const struct json *list = json_get(root, "filesystems");
+
+	json_each(
+		item, json_get(root, "capabilities")) for (unsigned c = 0; c < OCI_CAPABILITIES;
+							   c++) if (str_eq(item->text,
+									    oci_capability_name(c)))
+		f->capabilities |= 1ull << c;
+	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
+		const struct json *v = json_get(json_get(root, "hardLimits"), oci_rlimit_name(i));
+
+		f->rlimit[i].known = v != NULL;
+		f->rlimit[i].hard =
+			json_get_u64(json_get(root, "hardLimits"), oci_rlimit_name(i), UINT64_MAX);
+	}
+	if (list == NULL || list->type != JSON_ARRAY)
+		return;
+	f->filesystems = mem_array(list->n + 1, sizeof *f->filesystems);
+	json_each(item, list) if (item->type == JSON_STRING) f->filesystems[f->nfilesystems++] =
+		mem_strdup(item->text);
+}
+
+int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
+{
+	CLEANUP_ARENA struct arena *a = arena_new();
+	const struct json *root = json_parse(a, text, len, NULL, e);
+	const char *layout;
+
+	memset(f, 0, sizeof *f);
+	if (root == NULL)
+		return kerr_step(e, "facts");
+	if (json_get(root, "kapselFacts") == NULL)
+		return json_fail(e, KERR_CONFIG_REQUIRED, root,
+			"this is no file of facts: 'kapselFacts' is missing");
+	layout = json_get_string(root, "cgroupLayout", "none");
+	for (int l = CGROUP_NONE; l <= CGROUP_V2; l++)
+		if (str_eq(layout, cgroup_layout_name((enum cgroup_layout)l)))
+			f->cgroup_layout = (enum cgroup_layout)l;
+	copy(f->kernel, sizeof f->kernel, json_get_string(root, "kernel", ""));
+	copy(f->machine, sizeof f->machine, json_get_string(root, "machine", ""));
+	sscanf(f->kernel, "%u.%u", &f->kernel_major, &f->kernel_minor);
+	f->controllers.v1 = get_controllers(json_get(root, "controllersV1"));
+	f->controllers.v2 = get_controllers(json_get(root, "controllersV2"));
+	f->uid = (uint32_t)json_get_u64(root, "uid", 0);
+	f->gid = (uint32_t)json_get_u64(root, "gid", 0);
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		*(bool *)((char *)f + flags[i].offset) = json_get_bool(root, flags[i].name, false);
+	f->oom_score_adj_min = (int)json_get_i64(root, "oomScoreAdjMin", 0);
+	f->cpus = (uint32_t)json_get_u64(root, "cpus", 1);
+	copy(f->cpus_online, sizeof f->cpus_online, json_get_string(root, "cpusOnline", ""));
+	copy(f->mems_online, sizeof f->mems_online, json_get_string(root, "memsOnline", ""));
+	get_lists(root, f);
+	return 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <kapsel/plan.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
+/* Each kind's name, and how the self-check reads it back. */
+static const struct {
+	const char *name, *read_back;
+} kinds[OP_COUNT] = {
+	[OP_CGROUP_MAKE] = { "cgroup", "refused unless it is new or empty" },
+	[OP_CGROUP_WRITE] = { "cgroup-write", "the file is read" },
+	[OP_CGROUP_DEVICES] = { "cgroup-devices",
+		"none: the kernel shows a v2 program's rules to nobody" },
+	[OP_NAMESPACE_JOIN] = { "join", "inode of /proc/self/ns/TYPE" },
+	[OP_CLONE] = { "clone", "inodes of /proc/self/ns/* differ from the executor's" },
+	[OP_IDMAP] = { "idmap", "/proc/PID/uid_map and gid_map" },
+	[OP_CGROUP_CHOWN] = { "cgroup-chown", "none: fchown answers" },
+	[OP_BECOME_ROOT] = { "become-root", "setresuid answers; the ids at the end are read" },
+	[OP_CGROUP_JOIN] = { "cgroup-join", "/proc/self/cgroup" },
+	[OP_CGROUP_NAMESPACE] = { "cgroup-namespace", "inode of /proc/self/ns/cgroup" },
+	[OP_TIME_OFFSETS] = { "time-offsets", "/proc/self/timens_offsets" },
+	[OP_LOOPBACK] = { "loopback", "the ioctl answers" },
+	[OP_OOM_SCORE] = { "oom-score", "/proc/PID/oom_score_adj" },
+	[OP_PROPAGATION] = { "propagation", "mountinfo" },
+	[OP_ROOT] = { "root", "inode of / after pivot_root" },
+	[OP_MOUNT] = { "mount", "mountinfo's flags" },
+	[OP_DEVICE] = { "device", "type and number by fstat" },
+	[OP_SYMLINK] = { "symlink", "none: of no consequence" },
+	[OP_CONSOLE] = { "console", "isatty" },
+	[OP_HOOK] = { "hook", "its status" },
+	[OP_PIVOT] = { "pivot", "inode of /" },
+	[OP_ROOT_PROPAGATION] = { "root-propagation", "mountinfo's tags" },
+	[OP_ROOT_READONLY] = { "root-readonly", "mountinfo" },
+	[OP_READONLY_PATH] = { "readonly-path", "mountinfo" },
+	[OP_MASK] = { "mask", "mountinfo" },
+	[OP_SYSCTL] = { "sysctl", "the file is read" },
+	[OP_HOSTNAME] = { "hostname", "uname" },
+	[OP_DOMAINNAME] = { "domainname", "uname" },
+	[OP_KEYRING] = { "keyring", "keyctl answers" },
+	[OP_RLIMIT] = { "rlimit", "prlimit" },
+	[OP_SCHEDULER] = { "scheduler", "sched_getattr" },
+	[OP_IOPRIO] = { "io-priority", "ioprio_get" },
+	[OP_AFFINITY] = { "affinity", "sched_getaffinity" },
+	[OP_MEMORY_POLICY] = { "memory-policy", "not carried out yet" },
+	[OP_PERSONALITY] = { "personality", "personality(0xffffffff)" },
+	[OP_WAIT_START] = { "wait-start", "none: nothing is applied" },
+	[OP_STDIO] = { "stdio", "isatty, getsid" },
+	[OP_UMASK] = { "umask", "Umask of /proc/self/status" },
+	[OP_CWD] = { "cwd", "getcwd" },
+	[OP_BOUNDING] = { "bounding", "CapBnd of /proc/self/status" },
+	[OP_CREDENTIALS] = { "credentials", "Uid, Gid, Groups of /proc/self/status" },
+	[OP_CAPABILITIES] = { "capabilities",
+		"CapEff, CapPrm, CapInh, CapAmb of /proc/self/status" },
+	[OP_NO_NEW_PRIVS] = { "no-new-privs", "NoNewPrivs of /proc/self/status" },
+	[OP_CHECK] = { "check", "it is the reading" },
+	[OP_SECCOMP] = { "seccomp", "its return value: nothing may follow it" },
+	[OP_EXEC] = { "exec", "the socket to the executor closes" },
+};
+
+const char *op_kind_name(enum op_kind k)
+{
+	return kinds[k].name;
+}
+
+const char *op_kind_read_back(enum op_kind k)
+{
+	return kinds[k].read_back;
+}
+
+static const struct {
+	uint64_t bit;
+	const char *name;
+} clones[] = {
+	{ CLONE_NEWUSER, "user" }, { CLONE_NEWPID, "pid" }, { CLONE_NEWNS, "mount" }, { CLONE_NEWNET, "network" },
+	{ CLONE_NEWIPC, "ipc" }, { CLONE_NEWUTS, "uts" },
+}, attrs[] = {
+	{ MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" }, { MOUNT_ATTR_NODEV, "nodev" },
+	{ MOUNT_ATTR_NOEXEC, "noexec" }, { MOUNT_ATTR_NOATIME, "noatime" }, { MOUNT_ATTR_STRICTATIME, "strictatime" },
+	{ MOUNT_ATTR_NODIRATIME, "nodiratime" }, { MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow" },
+};
+
+static void add_caps(struct buf *b, const char *name, uint64_t set)
+{
+	buf_addf(b, " %s=", name);
+	if (set == 0)
+		buf_adds(b, "none");
+	for (unsigned c = 0, first = 1; c < OCI_CAPABILITIES; c++)
+		if (set >> c & 1) {
+			buf_addf(b, "%s%s", first ? "" : ",", oci_capability_name(c) + 4);
+			first = 0;
+		}
+}
+
+static void add_attrs(struct buf *b, const char *name, uint64_t bits)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(attrs); i++)
+		if (bits & attrs[i].bit) {
+			buf_addf(b, "%s%s", first ? name : ",", attrs[i].name);
+			first = false;
+		}
+}
+
+static const char *propagation_name(uint64_t bits)
+{
+	static const char *const names[] = { "private", "rprivate", "shared", "rshared", "slave",
+		"rslave", "unbindable", "runbindable" };
+	size_t i = bits & MS_SHARED ? 2 : bits & MS_SLAVE ? 4 : bits & MS_UNBINDABLE ? 6 : 0;
+
+	return names[i + !!(bits & MS_REC)];
+}
+
+static void mount_detail(struct buf *b, const struct op_mount *m)
+{
+	buf_addf(b, " %s", m->bind ? m->recursive ? "rbind" : "bind" : m->type ? m->type : "none");
+	if (m->source)
+		buf_addf(b, " source=%s", m->source);
+	add_attrs(b, " ", m->attr_set);
+	add_attrs(b, " clear=", m->attr_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
+	add_attrs(b, " recursive=", m->attr_rec_set);
+	add_attrs(b, " recursive-clear=", m->attr_rec_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
+	if (m->sb_flags & MS_SYNCHRONOUS)
+		buf_adds(b, " sync");
+	if (m->sb_flags & MS_DIRSYNC)
+		buf_adds(b, " dirsync");
+	for (size_t i = 0; i < m->npropagation; i++)
+		buf_addf(b, " %s", propagation_name(m->propagation[i]));
+	if (m->copy_up)
+		buf_adds(b, " tmpcopyup");
+	if (m->idmap)
+		buf_adds(b, m->idmap_recursive ? " ridmap" : " idmap");
+	if (m->data)
+		buf_addf(b, " data=%s", m->data);
+}
+
+static void maps(struct buf *b, const char *name, const struct oci_idmap *v, size_t n)
+{
+	buf_addf(b, " %s=", name);
+	for (size_t i = 0; i < n; i++)
+		buf_addf(b, "%s%llu:%llu:%llu", i ? "," : "", (unsigned long long)v[i].container,
+			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
+}
+
+static void detail(struct buf *b, const struct op *op)
+{
+	switch (op->kind) {
+	case OP_CGROUP_WRITE:
+		buf_addf(b, " %s = %s", op->u.write.controller, op->u.write.value);
+		break;
+	case OP_CGROUP_DEVICES:
+		for (size_t i = 0; i < op->u.devices.n; i++) {
+			const struct cgroup_device *d = &op->u.devices.v[i];
+
+			buf_addf(
+				b, "%s%s %c", i ? ", " : " ", d->allow ? "allow" : "deny", d->type);
+			if (d->type != 'a') {
+				if (d->major < 0)
+					buf_adds(b, " *:");
+				else
+					buf_addf(b, " %lld:", (long long)d->major);
+				if (d->minor < 0)
+					buf_adds(b, "*");
+				else
+					buf_addf(b, "%lld", (long long)d->minor);
+			}
+			buf_addf(b, " %s%s%s", d->access & 2 ? "r" : "", d->access & 4 ? "w" : "",
+				d->access & 1 ? "m" : "");
+		}
+		break;
+	case OP_NAMESPACE_JOIN:
+		buf_addf(b, " %s", oci_ns_name(op->u.ns.type));
+		break;
+	case OP_CLONE:
+		for (size_t i = 0; i < ARRAY_LEN(clones); i++)
+			if (op->u.clone.flags & clones[i].bit)
+				buf_addf(b, " %s", clones[i].name);
+		break;
+	case OP_IDMAP:
+		maps(b, "uids", op->u.idmap.uids, op->u.idmap.nuids);
+		maps(b, "gids", op->u.idmap.gids, op->u.idmap.ngids);
+		break;
+	case OP_TIME_OFFSETS:
+		for (size_t i = 0; i < op->u.offsets.n; i++)
+			buf_addf(b, " %s=%lld.%09llu", op->u.offsets.v[i].clock,
+				(long long)op->u.offsets.v[i].secs.v,
+				(unsigned long long)op->u.offsets.v[i].nanosecs.v);
+		break;
+	case OP_MOUNT:
+		mount_detail(b, &op->u.mount);
+		break;
+	case OP_PROPAGATION:
+	case OP_ROOT_PROPAGATION:
+		buf_addf(b, " %s", propagation_name((uint64_t)op->u.number));
+		break;
+	case OP_ROOT:
+		if (op->u.root.volatile_overlay)
+			buf_addf(
+				b, " volatile=%llu", (unsigned long long)op->u.root.volatile_bytes);
+		break;
+	case OP_DEVICE:
+		buf_addf(b, " %c %u:%u mode=%04o owner=%u:%u%s",
+			S_ISCHR(op->u.device.type)   ? 'c'
+			: S_ISBLK(op->u.device.type) ? 'b'
+						     : 'p',
+			op->u.device.major, op->u.device.minor, op->u.device.mode, op->u.device.uid,
+			op->u.device.gid, op->u.device.bind ? " bind" : "");
+		break;
+	case OP_SYMLINK:
+		buf_addf(b, " -> %s", op->u.link.text);
+		break;
+	case OP_HOOK:
+		buf_addf(b, " %s", oci_hook_name(op->u.hook.kind));
+		if (op->u.hook.hook->timeout.set)
+			buf_addf(b, " timeout=%llus",
+				(unsigned long long)op->u.hook.hook->timeout.v);
+		break;
+	case OP_SYSCTL:
+		buf_addf(b, " = %s", op->u.pair.value);
+		break;
+	case OP_RLIMIT:
+		buf_addf(b, " soft=%llu hard=%llu", (unsigned long long)op->u.rlimit.soft,
+			(unsigned long long)op->u.rlimit.hard);
+		break;
+	case OP_SCHEDULER:
+		buf_addf(b, " policy=%d nice=%lld priority=%lld flags=%llx",
+			op->u.scheduler.s->policy, (long long)op->u.scheduler.s->nice.v,
+			(long long)op->u.scheduler.s->priority.v,
+			(unsigned long long)op->u.scheduler.s->flags);
+		break;
+	case OP_UMASK:
+		buf_addf(b, " %04llo", (unsigned long long)op->u.number);
+		break;
+	case OP_IOPRIO:
+	case OP_PERSONALITY:
+	case OP_OOM_SCORE:
+		buf_addf(b, " %lld", (long long)op->u.number);
+		break;
+	case OP_BOUNDING:
+		add_caps(b, "bounding", op->u.caps.bounding);
+		break;
+	case OP_CAPABILITIES:
+		add_caps(b, "effective", op->u.caps.effective);
+		add_caps(b, "permitted", op->u.caps.permitted);
+		add_caps(b, "inheritable", op->u.caps.inheritable);
+		add_caps(b, "ambient", op->u.caps.ambient);
+		break;
+	case OP_CREDENTIALS:
+		buf_adds(b, " groups=");
+		for (size_t i = 0; i < op->u.creds.ngroups; i++)
+			buf_addf(b, "%s%u", i ? "," : "", op->u.creds.groups[i]);
+		if (op->u.creds.ngroups == 0)
+			buf_adds(b, "none");
+		break;
+	case OP_SECCOMP:
+		buf_addf(b, " rules=%zu", op->u.seccomp.profile->rules.n);
+		break;
+	default:
+		break;
+	}
+}
+
+static void escaped(struct buf *out, const char *s)
+{
+	buf_add_escaped(out, s, strlen(s));
+}
+
+void plan_text(const struct plan *p, struct buf *out)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		CLEANUP_BUF struct buf b = BUF_INIT;
+
+		buf_addf(&b, " %s", p->op[i].target ? p->op[i].target : "");
+		detail(&b, &p->op[i]);
+		buf_addf(out, "%c %s[%u]", p->op[i].side == SIDE_INIT ? 'I' : 'E',
+			kinds[p->op[i].kind].name, p->op[i].nth);
+		escaped(out, buf_str(&b));
+		buf_addc(out, '\n');
+	}
+}
+
+void plan_json(const struct plan *p, struct buf *out)
+{
+	struct json_out o = JSON_OUT_PRETTY(out);
+
+	json_begin_object(&o);
+	json_key(&o, "operations");
+	json_begin_array(&o);
+	for (size_t i = 0; i < p->n; i++) {
+		CLEANUP_BUF struct buf b = BUF_INIT;
+		const struct op *op = &p->op[i];
+
+		detail(&b, op);
+		json_begin_object(&o);
+		json_put_string(&o, "operation", kinds[op->kind].name);
+		json_put_u64(&o, "nth", op->nth);
+		json_put_string(&o, "side", op->side == SIDE_INIT ? "init" : "executor");
+		json_put_string(&o, "target", op->target);
+		if (b.len)
+			json_put_string(&o, "detail", b.data + 1);
+		json_put_string(&o, "pointer", op->pointer);
+		json_put_bool(&o, "verified", op->verified);
+		json_put_string(&o, "readBack", kinds[op->kind].read_back);
+		json_end_object(&o);
+	}
+	json_end_array(&o);
+	if (p->nwarnings) {
+		json_key(&o, "warnings");
+		json_begin_array(&o);
+		for (size_t i = 0; i < p->nwarnings; i++) {
+			json_begin_object(&o);
+			json_put_kerr(&o, i ? &p->warning->faults[i - 1] : p->warning);
+			json_end_object(&o);
+		}
+		json_end_array(&o);
+	}
+	json_end_object(&o);
+	buf_addc(out, '\n');
+}
