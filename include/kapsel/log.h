@@ -62,6 +62,9 @@ int log_add(struct log_writer *w, enum log_stream s, uint64_t wall_ns, const cha
 	struct kerr *e);
 /* A line of Kapsel's own; an unfinished line before it stays unfinished. Errors as log_add(). */
 int log_note(struct log_writer *w, uint64_t wall_ns, const char *text, struct kerr *e);
+/* The note that says that @bytes of output never came into the log, and why. */
+int log_note_dropped(
+	struct log_writer *w, uint64_t wall_ns, uint64_t bytes, const char *why, struct kerr *e);
 int log_flush(struct log_writer *w, struct kerr *e); /* whole records in one write(2) */
 int log_end(struct log_writer *w, struct kerr *e);   /* unfinished lines go out as P; flushes */
 int log_reopen(
@@ -84,7 +87,8 @@ struct log_record {
 	enum log_stream stream;
 	const char *text; /* until the next call; may hold any byte; no \n at its end */
 	size_t len;
-	bool partial; /* the line's end is not there (yet) */
+	bool partial;	  /* the line's end is not there (yet) */
+	uint64_t dropped; /* of LOG_SYSTEM: bytes of output that it says were dropped, or 0 */
 };
 struct log_reader; /* a cursor: where it is does not change by rotation */
 
