@@ -27,6 +27,8 @@ $(call say,LD)
 $(Q)mkdir -p $(@D) && $1 $(flags) -pie -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ \
 	$(filter %/main.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $2
 endef
+# Debian's static libraries: musl-gcc does not look where they are.
+a = $(shell $(CC) -print-file-name=$1)
 dyn = $(call link,$(CC),$1)
 static = $(call link,$(if $(MUSL),$(MUSL) -static-pie,$(CC) $(if $(SAN)$(COV),,-static-pie)),$1)
 
@@ -35,11 +37,11 @@ CORE := sys json base
 $(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CORE),o)
 	$(call dyn,-lyajl -lmnl -lm -lpthread)
 $(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a))
+	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)))
 $(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,-l:libyajl_s.a -l:libseccomp.a -l:libcap.a -lm))
+	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl,-l:libyajl_s.a) -lm -lpthread)
+	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)) -lm -lpthread)
 
 $(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-monitor:$S,$(eval \
 	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+static void make_request(struct cli *k)
+{
+	uint64_t r = 0;
+	CLEANUP_FREE char *text = NULL;
+
+	if (getrandom(&r, sizeof r, 0) != sizeof r)
+		r = clock_mono_ns();
+	text = mem_printf("kapsel-%016llx", (unsigned long long)r);
+	for (size_t i = 0; i < sizeof k->request - 1 && text[i]; i++)
+		k->request[i] = text[i];
+}
+
+static const char *host(const struct cli *k)
+{
+	const char *given = args_value(k, F_HOST), *env = getenv("KAPSEL_HOST");
+
+	if (given == NULL && env && *env)
+		given = env;
+	if (given && str_starts(given, "unix:"))
+		given += given[5] == '/' && given[6] == '/' ? 7 : 5;
+	return given ? given : API_SOCKET;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli k = { .a = arena_new() };
+	struct kerr e = KERR_INIT;
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (args_parse(&k, argc, argv, &e))
+		return cli_fail(&k, &e) == EXIT_KAPSEL ? EXIT_KAPSEL : EXIT_WRONG_USE;
+	k.host = host(&k);
+	make_request(&k);
+	if (args_has(&k, F_HELP)) {
+		if (k.command == command_by_id(CMD_HELP))
+			help_all(&k);
+		else
+			help_of(&k, k.command);
+		status = 0;
+	} else {
+		status = k.command->run(&k);
+	}
+	if (out_flush(&k) && status == 0)
+		status = EXIT_FAILED;
+	return status; /* the kernel frees */
+}
