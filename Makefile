@@ -38,12 +38,13 @@ $(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CO
 	$(call dyn,-lyajl -lmnl -lm -lpthread)
 $(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)))
-$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),$S)
-	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
+# Debian's libseccomp.a needs glibc.
+$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),o)
+	$(call link,$(CC) $(if $(SAN)$(COV),,-static-pie),$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)) -lm -lpthread)
 
-$(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-monitor:$S,$(eval \
+$(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:o monitor:kapsel-monitor:$S,$(eval \
 	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))
 $(foreach k,o s,$(foreach r,$(ROOMS),$(eval $(B)/$k/$r.a: \
 	$(patsubst src/%.c,$(B)/$k/%.o,$(filter-out %/main.c,$(wildcard src/$r/*.c))))))

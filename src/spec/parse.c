@@ -48,7 +48,8 @@ static const struct json *document(struct arena *a, const char *text, size_t len
 int spec_parse(struct arena *a, const char *text, size_t len, const struct spec_options *o,
 	struct oci_spec *out, struct kerr *warnings, struct kerr *e)
 {
-	struct parse p = { .a = a, .o = o, .faults = e, .warnings = warnings };
+	CLEANUP_ERR struct kerr unwanted = KERR_INIT;
+	struct parse p = { .a = a, .o = o, .faults = e = e ? e : &unwanted, .warnings = warnings };
 	const struct json *root = document(a, text, len, e);
 
 	memset(out, 0, sizeof *out);
@@ -65,7 +66,8 @@ int spec_parse(struct arena *a, const char *text, size_t len, const struct spec_
 int spec_parse_process(
 	struct arena *a, const char *text, size_t len, struct oci_process *out, struct kerr *e)
 {
-	struct parse p = { .a = a, .faults = e };
+	CLEANUP_ERR struct kerr unwanted = KERR_INIT;
+	struct parse p = { .a = a, .faults = e = e ? e : &unwanted };
 	const struct json *root = document(a, text, len, e);
 
 	memset(out, 0, sizeof *out);

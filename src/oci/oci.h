@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to oci: what the command line and the executor share. */
+#ifndef KAPSEL_OCI_H
+#define KAPSEL_OCI_H
+
+#include <kapsel/container.h>
+
+/* A bundle read and planned, and what came of it. */
+struct job {
+	struct arena *a;
+	struct facts facts;
+	struct oci_spec spec;
+	struct plan plan;
+	struct buf config; /* config.json's text */
+	char digest[65];   /* sha256 of it and of the overrides */
+	struct kerr warnings;
+	const char *id, *bundle; /* bundle: absolute path, or as given */
+	int bundle_dir, run_dir;
+	/* of the running container */
+	pid_t pid;
+	uint64_t start_time, created;
+	char *cgroup;
+	int console_socket; /* path already opened; -1 */
+};
+void job_init(struct job *j);
+void job_free(struct job *j);
+/* Reads config.json below j->bundle_dir, applies @o, and judges it against j->facts. */
+int job_read(struct job *j, const struct spec_options *o, const struct spec_override *over,
+	struct kerr *e);
+int job_plan(struct job *j, const struct plan_options *o, struct kerr *e);
+
+/* oci.json in the run directory: what kapsel-oci calls state (runtime-spec "State", and more of
+ * ours). */
+struct record {
+	struct arena *a;
+	const struct json *root;
+	const char *id, *bundle, *cgroup;
+	pid_t pid;
+	uint64_t start_time;
+	bool waits; /* created and not started: start.sock is there */
+	bool runs;
+	bool paused;
+};
+int record_write(const struct job *j, struct kerr *e);
+int record_read(int run_dir, struct record *r, struct kerr *e);
+void record_free(struct record *r);
+const char *record_status(const struct record *r);
+/* The OCI state object with this status. */
+void state_json(const struct job *j, const char *status, struct buf *out);
+void job_state(
+	void *arg, const char *status, struct buf *out); /* container_order.state; arg is a job */
+/* The configuration kept at create. */
+int job_reload(struct job *j, struct kerr *e);
+
+int executor_main(int argc, char **argv);
+
+#endif
