@@ -624,21 +624,24 @@ static int connect_listener(struct container *c, struct kerr *e)
 /* Keeps what was asked to be kept; the sync socket goes away with execve, and tells by that. */
 static int close_others(struct container *c, struct kerr *e)
 {
-	int above = 3 + (int)c->o->preserve, keep[3] = { c->sync, c->listen, c->init_fds[0] },
-	    *own[3] = { &c->sync, &c->listen, &c->init_fds[0] };
+	unsigned from = 3 + c->o->preserve;
+	int keep[3] = { c->sync, c->listen, c->init_fds[0] };
 
-	for (int k = 0; k < 3; k++) {
-		if (keep[k] < 0)
-			continue;
-		*own[k] = fcntl(keep[k], F_DUPFD_CLOEXEC, 700 + k);
-		if (*own[k] < 0)
-			return fail(e, "move our sockets away");
-	}
 	proc_close();
-	for (int fd = 3; fd < above; fd++)
-		fcntl(fd, F_SETFD, 0);
-	if (sys_close_range((unsigned)above, 699, 0) < 0 || sys_close_range(703, ~0u, 0) < 0)
-		return fail(e, "close file descriptors");
+	for (unsigned fd = 3; fd < from; fd++)
+		fcntl((int)fd, F_SETFD, 0);
+	for (;;) {
+		unsigned next = ~0u;
+
+		for (size_t k = 0; k < ARRAY_LEN(keep); k++)
+			if (keep[k] >= 0 && (unsigned)keep[k] >= from && (unsigned)keep[k] < next)
+				next = (unsigned)keep[k];
+		if (next > from && sys_close_range(from, next == ~0u ? next : next - 1, 0) < 0)
+			return fail(e, "close file descriptors");
+		if (next == ~0u)
+			break;
+		from = next + 1;
+	}
 	/* From here on the end of the socket means execve: a filter may forbid to say more. */
 	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, -1, e);
 }

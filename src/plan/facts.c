@@ -27,7 +27,7 @@ static bool there(const char *path)
 
 static bool proc_there(const char *name)
 {
-	CLEANUP_FD int fd = proc_open(name, O_PATH, NULL);
+	CLEANUP_FD int fd = proc_open(name, O_PATH | O_NOFOLLOW, NULL);
 
 	return fd >= 0;
 }

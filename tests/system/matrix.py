@@ -3,6 +3,7 @@ it found with what was asked.  matrix.py BUNDLE CGROUP-PARENT; status 1 if any r
 import copy, json, os, subprocess, sys, time
 
 bundle, parent = sys.argv[1], sys.argv[2]
+ALONE = os.environ.get("MATRIX_OCI")  # with kapsel-oci alone, without a daemon
 with open(bundle + "/config.json") as f:
     default = json.load(f)
 default["process"]["args"] = ["/bin/probe"]
@@ -95,7 +96,8 @@ def run(config, detach=False):
     with open(bundle + "/config.json", "w") as f:
         json.dump(config, f)
     name = "m%d" % serial
-    r = subprocess.run(["kapsel", "run", "--rm", "--id", name, bundle], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    command = ["kapsel-oci", "run", "--bundle", bundle, name] if ALONE else ["kapsel", "run", "--rm", "--id", name, bundle]
+    r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        stdin=subprocess.DEVNULL, timeout=60)
     return name, r.returncode, r.stdout.decode(), r.stderr.decode()
 
@@ -233,8 +235,8 @@ for option, tag in (("rprivate", ""), ("rshared", "shared:"), ("rslave", ""), ("
     row("mount propagation " + option, add_mount("/mnt", "tmpfs", [option]), mount_has("/mnt", tag=tag))
 for value, tag in (("private", ""), ("shared", "shared:"), ("slave", ""), ("unbindable", "unbindable")):
     row("rootfsPropagation " + value, put("linux.rootfsPropagation", value), mount_has("/", tag=tag))
-row("masked and read-only paths", both(put("linux.maskedPaths", ["/proc/kcore", "/proc/scsi", "/nowhere"]), put("linux.readonlyPaths", ["/proc/sys", "/nowhere"])),
-    all_of(mount_has("/proc/kcore"), mount_has("/proc/sys", flags=["ro"])))
+row("masked and read-only paths", both(put("linux.maskedPaths", ["/proc/timer_list", "/proc/scsi", "/nowhere"]), put("linux.readonlyPaths", ["/proc/sys", "/nowhere"])),
+    all_of(mount_has("/proc/timer_list"), mount_has("/proc/sys", flags=["ro"])))
 row("idmapped mount", both(user_namespace, add_mount("/mnt", "bind", ["bind", "idmap"], "/tmp/matrix-source")),
     mount_has("/mnt", flags=["idmapped"]), may_fail="idmap")
 # ---- devices
@@ -321,12 +323,14 @@ for name, change, check, more in rows:
         serial += 1
         with open(bundle + "/config.json", "w") as f:
             json.dump(config, f)
-        r = subprocess.run(["kapsel", "run", "-d", "--id", "c%d" % serial, bundle], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        command = ["kapsel-oci", "create", "--bundle", bundle] if ALONE else ["kapsel", "run", "-d", "--id"]
+        command += ["c%d" % serial] + ([] if ALONE else [bundle])
+        r = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if ALONE else subprocess.PIPE)
         try:
-            fault = "status %d: %s" % (r.returncode, r.stdout.decode()[-400:]) if r.returncode else cgroup_row(name, check, serial)
+            fault = "status %d: %s" % (r.returncode, (r.stderr or b"").decode()[-400:]) if r.returncode else cgroup_row(name, check, serial)
         except OSError as e:
             fault = str(e)
-        subprocess.run(["kapsel", "delete", "--force", "c%d" % serial], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["kapsel-oci" if ALONE else "kapsel", "delete", "--force", "c%d" % serial], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     else:
         _, status, out, err = run(config)
         if status:
