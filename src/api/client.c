@@ -29,9 +29,9 @@ int api_connect(const char *path, struct api_client **out, struct kerr *e)
 	int fd = path_connect_host(path, SOCK_STREAM, &why);
 
 	if (fd < 0 && (why.sys == EACCES || why.sys == EPERM))
-		return kerr_fail(e, KERR_DAEMON_DENIED, why.sys, "%s", path);
+		return kerr_fail(e, KERR_DAEMON_DENIED, why.sys, "you may not connect to %s", path);
 	if (fd < 0)
-		return kerr_fail(e, KERR_DAEMON_MISSING, why.sys, "%s", path);
+		return kerr_fail(e, KERR_DAEMON_MISSING, why.sys, "no kapseld answers at %s", path);
 	*out = api_client_on(fd);
 	return 0;
 }

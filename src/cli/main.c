@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 	k.host = host(&k);
 	make_request(&k);
 	if (args_has(&k, F_HELP)) {
-		if (k.command == command_by_id(CMD_HELP))
+		if (k.verbatim == NULL)
 			help_all(&k);
 		else
 			help_of(&k, k.command);
