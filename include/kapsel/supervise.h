@@ -116,7 +116,7 @@ struct exit_record {
 };
 void exit_record_free(struct exit_record *r); /* leaves it zeroed */
 /* Fills code, signal, core, known and reason from a waitid(2) answer's si_code and si_status. */
-void exit_record_from_wait(struct exit_record *r, int si_code, int si_status);
+void exit_record_from_wait(struct exit_record *r, int how, int status);
 /* The exit status a shell would see: code, 128 + signal, or 125 when it is not known. */
 int exit_record_status(const struct exit_record *r);
 /* What it means in one sentence for a person: "exited with code 127: the program was not found". */
