@@ -84,6 +84,7 @@ enum flag_id {
 	F_NO_FOLLOW,
 	F_FACTS,
 	F_FACTS_FILE,
+	F_STRICT,
 	F_COUNT
 };
 

@@ -159,9 +159,7 @@ static const struct command commands[CMD_COUNT] = {
 		.complete = COMPLETE_DIR,
 		.run = cmd_hand_over },
 	[CMD_SPEC] = { .name = "spec",
-		.args = "[FIELD]",
-		.help = "print a config.json to begin with, or what is known of a field; needs no "
-			"kapseld",
+		.help = "print a config.json to begin with; needs no kapseld",
 		.max = ANY,
 		.handed_over = true,
 		.run = cmd_hand_over },
@@ -282,7 +280,7 @@ static const struct flag flags[F_COUNT] = {
 		.arg = "SIZE",
 		.may_lack = true,
 		.help = "write to memory, at most SIZE, over the bundle's root file system",
-		.on = ON_MAKING },
+		.on = ON_MAKING | ON(CHECK) | ON(PLAN) },
 	[F_TIME] = { .letter = 't',
 		.name = "time",
 		.arg = "TIME",
@@ -356,6 +354,9 @@ static const struct flag flags[F_COUNT] = {
 		.arg = "FILE",
 		.help = "judge for the node of these facts",
 		.complete = COMPLETE_FILE,
+		.on = ON(CHECK) | ON(PLAN) },
+	[F_STRICT] = { .name = "strict",
+		.help = "warnings are faults",
 		.on = ON(CHECK) | ON(PLAN) },
 };
 

@@ -175,7 +175,8 @@ static int bundle_open(struct cli *k, struct buf *path, struct kerr *e)
 	int fd = path_host_dir(AT_FDCWD, k->args.v[0], &why);
 
 	if (fd < 0)
-		return kerr_fail(e, KERR_BUNDLE_MISSING, why.sys, "there is no bundle %s", k->args.v[0]);
+		return kerr_fail(
+			e, KERR_BUNDLE_MISSING, why.sys, "there is no bundle %s", k->args.v[0]);
 	if (fd_path(fd, path, e)) {
 		close(fd);
 		return -1;
