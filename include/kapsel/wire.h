@@ -48,6 +48,8 @@ enum wire_type {
 	WIRE_STATE,  /* PHASE PID START_TIME INSTANCE DROPPED...; fd pidfd of init */
 	WIRE_EXITED, /* the exit record's fields, after it was written */
 	WIRE_DONE,   /* answer to a command; ERROR when it failed */
+	/* D -> E */
+	WIRE_POSTSTOP, /* run the poststop hooks of what has stopped: fds: run dir; answered by STARTED */
 	WIRE_TYPE_COUNT
 };
 
@@ -116,6 +118,7 @@ enum wire_tag {
 #define WIRE_NO_LOG	(1u << 6)
 #define WIRE_EXEC_CHILD (1u << 7) /* this init is an exec'd process, not a container */
 #define WIRE_NO_CACHE	(1u << 8)
+#define WIRE_HAS_POSTSTOP (1u << 10) /* in PREPARED: the bundle has poststop hooks */
 #define WIRE_STRICT	(1u << 9)
 
 /* TAG_FDS: one byte for each fd that travels beside the frame, in order. */

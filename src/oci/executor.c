@@ -178,8 +178,8 @@ static int prepared(struct executor *x, struct kerr *e)
 	wire_str(&m, TAG_STOP_SIGNAL, stop);
 	wire_str(&m, TAG_ROOTFS, x->j.spec.root.path);
 	wire_str(&m, TAG_DIGEST, x->j.digest);
-	if (x->j.spec.process.terminal)
-		wire_u64(&m, TAG_FLAGS, WIRE_TERMINAL);
+	wire_u64(&m, TAG_FLAGS, (x->j.spec.process.terminal ? WIRE_TERMINAL : 0) |
+		(x->j.spec.hooks.kind[OCI_HOOK_POSTSTOP].n ? WIRE_HAS_POSTSTOP : 0));
 	if (wire_send(DAEMON, &m, deadline_in_ms(ANSWER_MS), e))
 		return -1;
 	if (wire_recv(DAEMON, &in, deadline_in_ms(ANSWER_MS), e) <= 0)
@@ -309,6 +309,20 @@ static int order_start(struct executor *x, struct kerr *e)
 	return rc;
 }
 
+static int order_poststop(struct executor *x, struct kerr *e)
+{
+	struct record r = { 0 };
+	CLEANUP_BUF struct buf state = BUF_INIT;
+	int rc = load_container(x, &r, e);
+
+	if (rc == 0) {
+		executor_state(x, "stopped", &state);
+		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTOP, &state, e) || answer(x, WIRE_STARTED, -1, e) ? -1 : 0;
+	}
+	record_free(&r);
+	return rc;
+}
+
 static int read_process(struct executor *x, struct oci_process *p, struct kerr *e)
 {
 	CLEANUP_FD int memfd = wire_take_fd(&x->order, WIRE_FD_MEMFD);
@@ -397,6 +411,8 @@ int executor_main(int argc, char **argv)
 		rc = order_start(&x, &e);
 	else if (x.order.type == WIRE_EXEC)
 		rc = order_exec(&x, &e);
+	else if (x.order.type == WIRE_POSTSTOP)
+		rc = order_poststop(&x, &e);
 	else
 		kerr_fail(&e, KERR_WIRE, 0, "an order of type %d", x.order.type);
 	if (rc)
