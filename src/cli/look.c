@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that only look. */
 #include "cli.h"
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- list
  * --------------------------------------------------------------------------------------------- */

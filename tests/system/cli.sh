@@ -98,8 +98,8 @@ like "a missing daemon" "$(kapsel -H "$T/nosock" list 2>&1 || :)" 'no kapseld an
 like "an error as JSON" "$(kapsel -H "$T/nosock" --json list 2>&1 | jq -r .error.code)" KAPSEL-DAEMON-MISSING
 for c in $(kapsel --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }'); do
 	like "$c has help" "$(kapsel "$c" --help)" "^kapsel $c.*: "
-	like "bash completes $c" "$(kapsel completion bash)" "^	$c[)|]"
-	like "zsh completes $c" "$(kapsel completion zsh)" "^	$c[)|].*_arguments"
+	like "bash completes $c" "$(kapsel completion bash)" "^	${c}[)|]"
+	like "zsh completes $c" "$(kapsel completion zsh)" "^	${c}[)|].*_arguments"
 	kapsel "$c" --help | awk '/^Flags/ { on = 1; next } on && match($0, /--[a-z-]+/) { print substr($0, RSTART, RLENGTH) }' |
 	while read -r flag; do
 		kapsel completion bash | grep -q -- "^		if .*$flag" || echo "NOT OK - bash does not know $flag"
