@@ -246,6 +246,10 @@ int log_note_dropped(
 {
 	CLEANUP_FREE char *text = mem_printf("%" PRIu64 " bytes of output dropped: %s", bytes, why);
 
+	/* Lines end at the gap: what comes after it is not their end. */
+	for (int s = 0; s < LOG_SYSTEM; s++)
+		if (w->line[s].text.len)
+			add_record(w, (enum log_stream)s, "F", 0, NULL, 0);
 	return log_note(w, wall_ns, text, e);
 }
 

@@ -100,14 +100,8 @@ static enum source_answer children(struct source *s, uint32_t events)
 	if (read(s->fd, many, sizeof many) < 0)
 		return SOURCE_KEEP;
 	/* Before INIT any of them may be init, whose status is not to be lost. */
-	while (m->pidfd >= 0) {
-		siginfo_t info = { 0 };
-
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
-			info.si_pid == m->pid)
-			break; /* init's own turn comes by its pidfd, and then the rest goes too */
-		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-	}
+	if (m->pidfd >= 0)
+		reap_strangers(m);
 	return SOURCE_KEEP;
 }
 
@@ -162,6 +156,7 @@ int monitor_new(struct monitor **out, int daemon, int executor_socket, int execu
 	m->stop.fire = stop_timer;
 	m->unblock.fire = unblock_timer;
 	m->pty.fire = pty_timer;
+	m->idle.fire = output_idle;
 	if (loop_new(&m->loop, e))
 		return -1;
 	m->wake = (struct source) { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = woken };
