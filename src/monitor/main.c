@@ -120,6 +120,9 @@ int main(int argc, char **argv)
 	if (monitor_new(&m, DAEMON_FD, between[0], executor, &e))
 		return complain(&e);
 	set_stdio();
-	/* No clean-up: what threads a dead disk holds would make it wait. */
-	_exit(monitor_run(m));
+	monitor_run(m);
+	/* The end of this socket says that all is gone: said before the kernel tears us down. And
+	 * no further clean-up: a thread that a dead disk holds would make it wait. */
+	close(DAEMON_FD);
+	_exit(0);
 }

@@ -172,8 +172,10 @@ static enum source_answer stream_ready(struct source *source, uint32_t events)
 		}
 		p = pump_once(s);
 	}
-	if (p == PUMP_END)
+	if (p == PUMP_END) {
+		s->open = false;
 		return SOURCE_DONE;
+	}
 	if (!s->paused && loop_change(s->m->loop, source, EPOLLIN | EPOLLONESHOT, NULL))
 		return SOURCE_DONE;
 	return SOURCE_KEEP;
@@ -234,8 +236,10 @@ static bool drain_stream(struct stream *s)
 
 	while (s->open && p == PUMP_MORE && !held_up(s->m))
 		p = pump_once(s);
-	if (p == PUMP_END)
-		loop_end(s->m->loop, &s->source), s->open = false;
+	if (p == PUMP_END) {
+		s->open = false;
+		loop_end(s->m->loop, &s->source);
+	}
 	return p == PUMP_MORE && s->open; /* held up */
 }
 
