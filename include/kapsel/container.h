@@ -59,6 +59,9 @@ const char *container_cgroup(const struct container *c);
 
 /* Tells a waiting init to go; 0 when the program runs, -1 with init's error. */
 int container_start(int run_dir, deadline d, struct kerr *e);
+/* After a start: does the filter that @s asks for hold on @pid? KERR_SELF_CHECK; the caller kills.
+ */
+int container_check_filter(pid_t pid, const struct oci_spec *s, struct kerr *e);
 /* Hooks of one kind, in order. The first failure ends it (poststop: all are run, failures are
  * logged). */
 int container_hooks(

@@ -69,6 +69,7 @@ int fd_reopen(int fd, int flags, struct kerr *e);
 int fd_stat(int fd, struct stat *st, struct kerr *e);
 bool fd_is_dir(int fd);
 bool fd_is_procfs(int fd);
+uint64_t fd_mount_id(int fd); /* as in mountinfo: of the mount that @fd is on; 0 when unknown */
 bool fd_is_chardev(int fd, unsigned major, unsigned minor);
 int fd_path(int fd, struct buf *out,
 	struct kerr *e); /* readlink of our procfs's self/fd/N: for messages */

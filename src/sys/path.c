@@ -568,6 +568,16 @@ bool fd_is_dir(int fd)
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+uint64_t fd_mount_id(int fd)
+{
+	uint64_t st[32] = { 0 }; /* struct statx: its headers differ from libc to libc */
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0x1000u /* STATX_MNT_ID */, st) < 0 ||
+		!((uint32_t)st[0] & 0x1000u))
+		return 0;
+	return st[18]; /* stx_mnt_id, byte 144 */
+}
+
 bool fd_is_procfs(int fd)
 {
 	struct statfs fs;
