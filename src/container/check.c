@@ -42,6 +42,14 @@ static const char *line_of(const struct view *v, const char *key)
 	return s ? s + strlen(key) : "";
 }
 
+/* @key is as it stands in status: "\nCapEff:\t". */
+static int status_differs(struct kerr *e, const char *key, const char *found, const char *asked)
+{
+	CLEANUP_FREE char *what = mem_strndup(key + 1, strcspn(key + 1, ":"));
+
+	return differs(e, what, found, asked);
+}
+
 static int same_caps(const struct view *v, const char *key, uint64_t asked, struct kerr *e)
 {
 	uint64_t found = strtoull(line_of(v, key), NULL, 16);
@@ -51,7 +59,7 @@ static int same_caps(const struct view *v, const char *key, uint64_t asked, stru
 		return 0;
 	snprintf(a, sizeof a, "%016llx", (unsigned long long)asked);
 	snprintf(f, sizeof f, "%016llx", (unsigned long long)found);
-	return differs(e, key + 1, f, a);
+	return status_differs(e, key, f, a);
 }
 
 static int four_ids(const struct view *v, const char *key, uint32_t id, struct kerr *e)
@@ -64,7 +72,7 @@ static int four_ids(const struct view *v, const char *key, uint32_t id, struct k
 		found[0] == id && found[1] == id && found[2] == id && found[3] == id)
 		return 0;
 	snprintf(asked, sizeof asked, "%u", id);
-	return differs(e, key + 1, "another", asked);
+	return status_differs(e, key, "another", asked);
 }
 
 static int by_number(const void *a, const void *b)
