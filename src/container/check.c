@@ -351,8 +351,7 @@ static int check_namespaces(struct container *c, struct kerr *e)
 static int check_same_namespaces(struct container *c, struct kerr *e)
 {
 	for (int t = 0; t < OCI_NS_COUNT; t++)
-		if (c->joined[t] && oci_find_ns(c->p->spec, (enum oci_namespace)t) &&
-			namespace_of((enum oci_namespace)t) != c->joined[t])
+		if (c->joined[t] && namespace_of((enum oci_namespace)t) != c->joined[t])
 			return differs(e, oci_ns_name((enum oci_namespace)t), "another namespace",
 				"the container's");
 	return 0;

@@ -276,6 +276,11 @@ static const char *const ns_files[OCI_NS_COUNT] = { [OCI_NS_PID] = "self/ns/pid"
 	[OCI_NS_CGROUP] = "self/ns/cgroup",
 	[OCI_NS_TIME] = "self/ns/time" };
 
+int ns_flag(enum oci_namespace t)
+{
+	return ns_flags[t];
+}
+
 const char *ns_file(enum oci_namespace t)
 {
 	return ns_files[t];
@@ -460,7 +465,7 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	if (c->o->fail_kind == OP_CLONE)
 		b.args.flags |= CLONE_THREAD; /* refused: it needs CLONE_SIGHAND */
 	if (c->o->wrong_kind == OP_CLONE)
-		b.args.flags &= ~(uint64_t)CLONE_NEWIPC;
+		b.args.flags &= ~(uint64_t)CLONE_NEWIPC, b.around.to[OCI_NS_PID] = -1;
 #endif
 	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);

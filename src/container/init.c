@@ -540,20 +540,14 @@ static int init_apply(struct container *c, size_t i, struct kerr *e)
 	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
 }
 
-static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_NETWORK] = CLONE_NEWNET,
-	[OCI_NS_IPC] = CLONE_NEWIPC,
-	[OCI_NS_UTS] = CLONE_NEWUTS,
-	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
-	[OCI_NS_TIME] = 0x80 };
-
 /* Joined ones but pid, which only a clone can enter. */
 static int enter_namespaces(struct container *c, struct kerr *e)
 {
 	for (size_t i = 0; i < c->p->n && !c->entered; i++) {
 		const struct op *op = &c->p->op[i];
 
-		if (op->kind == OP_NAMESPACE_JOIN && ns_flags[op->u.ns.type] &&
-			setns(c->fd[i], ns_flags[op->u.ns.type]) < 0) {
+		if (op->kind == OP_NAMESPACE_JOIN && op->u.ns.type != OCI_NS_PID &&
+			setns(c->fd[i], ns_flag(op->u.ns.type)) < 0) {
 			kerr_fail(e, KERR_NAMESPACE, errno, "join %s", op->u.ns.path);
 			return step_failed(op, e);
 		}
@@ -561,28 +555,30 @@ static int enter_namespaces(struct container *c, struct kerr *e)
 	return 0;
 }
 
-/* All of a running container's at once; its user namespace first, where it has one. */
+/* All of a running container's at once: our rights on each are judged before any is entered. Those
+ * that are ours already are left out, a user namespace is not entered twice. */
 static int enter_container(struct container *c, struct kerr *e)
 {
-	static const int each[] = { CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET,
-		CLONE_NEWCGROUP, 0x80, CLONE_NEWNS };
-	bool user = oci_find_ns(c->p->spec, OCI_NS_USER) != NULL;
+	int flags = 0;
+	bool user = c->joined[OCI_NS_USER] != c->outer[OCI_NS_USER];
 
 	/* While we have the right to make one: of the pid namespace that we were born in. */
 	proc_close();
 	if (proc_root(e) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
-		if (each[i] == CLONE_NEWUSER && !user)
-			continue;
-		if (each[i] == CLONE_NEWCGROUP && join_cgroup(c, NULL, 0, e))
+#ifdef KAPSEL_PLANT
+	if (c->o->wrong_kind != OP_CGROUP_JOIN)
+#endif
+		if (join_cgroup(c, NULL, 0, e)) /* before its namespace hides the way */
 			return -1;
-		if (setns(c->o->exec_target, each[i]) < 0 && errno != EINVAL)
-			return kerr_fail(
-				e, KERR_NAMESPACE, errno, "join the container's namespaces");
-	}
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		if (t != OCI_NS_PID && c->joined[t] && c->joined[t] != c->outer[t])
+			flags |= ns_flag((enum oci_namespace)t);
+	if (flags && setns(c->o->exec_target, flags) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container's namespaces");
 	if (user && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return kerr_fail(e, KERR_IDMAP, errno, "become root of the user namespace");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	c->root = path_host_dir(AT_FDCWD, "/", e);
 	return c->root < 0 ? -1 : 0;
 }

@@ -39,6 +39,7 @@ struct container {
 #define ID_ABSENT UINT64_MAX
 
 typedef int (*op_fn)(struct container *c, const struct op *op, size_t i, struct kerr *e);
+int ns_flag(enum oci_namespace t);		 /* CLONE_NEW* */
 const char *ns_file(enum oci_namespace t);	 /* "self/ns/net" */
 void cpu_list(const char *list, cpu_set_t *out); /* "0-3,7" */
 bool same_setting(const char *asked, const char *found);

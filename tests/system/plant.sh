@@ -40,6 +40,10 @@ for b in all time user join; do
 	# shellcheck disable=SC2086 # none or one
 	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" ${only-} || failed=1
 done
+for b in all time user; do
+	echo "# exec $b"
+	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" exec || failed=1
+done
 kill $holder
 wait $holder 2>/dev/null || :
 is "no cgroup is left" "$(find /sys/fs/cgroup -type d -path "*$CG*" | head -n 3)" ""

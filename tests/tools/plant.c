@@ -14,7 +14,8 @@
 #error "build with -DKAPSEL_PLANT"
 #endif
 
-static int bundle, run_dir, bad;
+static int bundle, run_dir, bad, target = -1;
+static const char *target_cgroup;
 
 static int on_born(void *arg, const struct container_born *b, struct kerr *e)
 {
@@ -52,7 +53,8 @@ static const char *left_behind(void)
 
 	if (sock >= 0)
 		return "start.sock is left";
-	if (waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD)
+	if (target >= 0 ? waitpid(-1, NULL, WNOHANG) != 0
+			: waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD)
 		return "a process is left";
 	return NULL;
 }
@@ -91,7 +93,8 @@ static void try(struct plan *p, enum op_kind k, bool wrong, bool wait)
 		.run_dir = run_dir,
 		.stdio = { -1, -1, -1 },
 		.cache = -1,
-		.exec_target = -1,
+		.exec_target = target,
+		.exec_cgroup = target_cgroup,
 		.born = on_born,
 		.console = on_console,
 		.state = on_state,
@@ -115,7 +118,7 @@ static void try(struct plan *p, enum op_kind k, bool wrong, bool wait)
 
 		pidfd_signal(container_pidfd(c), SIGKILL, NULL);
 		pidfd_wait(container_pidfd(c), &info, false, NULL);
-		if (cgroup_open(container_cgroup(c), &cg, NULL) == 0) {
+		if (target < 0 && cgroup_open(container_cgroup(c), &cg, NULL) == 0) {
 			cgroup_kill(cg, deadline_in_ms(5000), NULL);
 			cgroup_remove(cg, deadline_in_ms(5000), NULL);
 			cgroup_free(cg);
@@ -132,6 +135,105 @@ static void try(struct plan *p, enum op_kind k, bool wrong, bool wait)
 		verdict(true, "wrong", name, buf_str(&line));
 	else
 		verdict(strstr(buf_str(&line), name) != NULL, "fails", name, buf_str(&line));
+}
+
+static void try_all(struct plan *p, struct plan *waiting, const char *only)
+{
+	for (int k = 0; k < OP_COUNT; k++) {
+		bool wait = waiting && (k == OP_WAIT_START || k == OP_SECCOMP);
+		struct plan *which = wait ? waiting : p;
+		const char *why = unreadable((enum op_kind)k);
+
+		if (!in_plan(which, (enum op_kind)k) ||
+			(only && strcmp(only, op_kind_name((enum op_kind)k)) != 0))
+			continue;
+		try(which, (enum op_kind)k, false, wait);
+		if (why)
+			verdict(true, "wrong", op_kind_name((enum op_kind)k), why);
+		else
+			try(which, (enum op_kind)k, true, wait);
+	}
+}
+
+static void run_probe(struct plan *p, struct kerr *e)
+{
+	CLEANUP_FD int master = -1;
+	struct container_order o = { .plan = p,
+		.bundle = bundle,
+		.run_dir = -1,
+		.stdio = { -1, 1, 2 },
+		.cache = -1,
+		.exec_target = target,
+		.exec_cgroup = target_cgroup,
+		.console = on_console,
+		.state = on_state,
+		.arg = &master,
+		.fail_kind = -1,
+		.wrong_kind = -1 };
+	struct container *c = container_create(&o, e);
+	siginfo_t info = { 0 };
+
+	if (c)
+		pidfd_wait(container_pidfd(c), &info, false, NULL);
+	verdict(c && info.si_status == 0, "exec", "probe", "");
+	container_free(c);
+}
+
+/* The same for an exec, into a container of the plan that is left to run meanwhile. */
+static int try_exec(struct arena *a, struct plan *p, const struct oci_spec *spec,
+	const struct facts *facts, struct kerr *e)
+{
+	static const char *const args[] = { "/bin/sh", "-c", "exec sleep 20" };
+	CLEANUP_FD int master = -1;
+	const char *const look[] = { "/bin/sh", "-c", "test $(id -u) = $0",
+		arena_printf(a, "%llu", (unsigned long long)spec->process.user.uid) };
+	struct container_order o = { .plan = p,
+		.bundle = bundle,
+		.run_dir = -1,
+		.stdio = { -1, -1, -1 },
+		.cache = -1,
+		.exec_target = -1,
+		.console = on_console,
+		.state = on_state,
+		.arg = &master,
+		.fail_kind = -1,
+		.wrong_kind = -1 };
+	struct container *c = container_create(&o, e);
+	struct oci_process process = spec->process;
+	struct plan into;
+	siginfo_t info;
+	struct cgroup *cg = NULL;
+
+	if (c == NULL)
+		return -1;
+	target = container_pidfd(c);
+	target_cgroup = container_cgroup(c);
+	process.args.v = (void *)(uintptr_t)look;
+	process.args.n = ARRAY_LEN(look);
+	if (plan_exec(a, spec, &process, facts, &p->options, &into, e) == 0)
+		run_probe(&into, e);
+	process.args.v = (void *)(uintptr_t)args;
+	process.args.n = ARRAY_LEN(args);
+	if (plan_exec(a, spec, &process, facts, &p->options, &into, e) == 0)
+		try_all(&into, NULL, NULL);
+	pidfd_signal(target, SIGKILL, NULL);
+	pidfd_wait(target, &info, false, NULL);
+	if (cgroup_open(target_cgroup, &cg, NULL) == 0) {
+		cgroup_kill(cg, deadline_in_ms(5000), NULL);
+		cgroup_remove(cg, deadline_in_ms(5000), NULL);
+		cgroup_free(cg);
+	}
+	container_free(c);
+	return kerr_is_set(e) ? -1 : 0;
+}
+
+static int complain(const struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	kerr_text(e, &b);
+	fprintf(stderr, "%s", buf_str(&b));
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -153,30 +255,16 @@ int main(int argc, char **argv)
 	if (bundle < 0 || run_dir < 0 || path_read(bundle, "config.json", 4 << 20, &text, &e) ||
 		facts_read(&facts, &e) ||
 		spec_parse(a, text.data, text.len, &so, &spec, NULL, &e) ||
-		plan_build(a, &spec, &facts, &po, &p, &e)) {
-		CLEANUP_BUF struct buf b = BUF_INIT;
-
-		kerr_text(&e, &b);
-		fprintf(stderr, "%s", buf_str(&b));
-		return 1;
-	}
+		plan_build(a, &spec, &facts, &po, &p, &e))
+		return complain(&e);
 	po.wait_start = true;
 	if (plan_build(a, &spec, &facts, &po, &waiting, &e))
 		return 1;
-	for (int k = 0; k < OP_COUNT; k++) {
-		bool wait = k == OP_WAIT_START || k == OP_SECCOMP;
-		struct plan *which = wait ? &waiting : &p;
-		const char *why = unreadable((enum op_kind)k);
-
-		if (!in_plan(which, (enum op_kind)k))
-			continue;
-		if (argc > 4 && strcmp(argv[4], op_kind_name((enum op_kind)k)) != 0)
-			continue;
-		try(which, (enum op_kind)k, false, wait);
-		if (why)
-			verdict(true, "wrong", op_kind_name((enum op_kind)k), why);
-		else
-			try(which, (enum op_kind)k, true, wait);
+	if (argc > 4 && strcmp(argv[4], "exec") == 0) {
+		if (try_exec(a, &p, &spec, &facts, &e))
+			return complain(&e);
+	} else {
+		try_all(&p, &waiting, argc > 4 ? argv[4] : NULL);
 	}
 	arena_free(a);
 	return bad != 0;
