@@ -17,12 +17,25 @@ static struct monitor *of_source(struct source *s, size_t offset)
  * ------------------------------------------------------------------------------------------------------
  */
 
+static enum source_answer executor_says(struct source *s, uint32_t events);
+
+/* A short life may be over before its terminal's message was read. */
+static void executor_first(struct monitor *m)
+{
+	struct source *s = &m->executor_socket;
+
+	while (!s->dead && poll_one(s->fd, EPOLLIN, deadline_in_ms(0)))
+		if (executor_says(s, EPOLLIN) == SOURCE_DONE)
+			loop_end(m->loop, s);
+}
+
 static enum source_answer init_ready(struct source *s, uint32_t events)
 {
 	struct monitor *m = MONITOR_OF(s, init);
 	siginfo_t info;
 
 	(void)events;
+	executor_first(m);
 	/* Not our child after all: it has ended, and nobody will tell us how. */
 	if (pidfd_wait(s->fd, &info, true, NULL))
 		info = (siginfo_t) { 0 };
@@ -69,9 +82,11 @@ static enum source_answer executor_says(struct source *s, uint32_t events)
 		return SOURCE_DONE;
 	}
 	daemon_first(m);
-	if (in.type == WIRE_INIT && m->pidfd < 0) {
+	if (in.type == WIRE_INIT) {
+		bool known = m->pid;
+
 		orders_init(m, &in);
-		if (m->pidfd >= 0)
+		if (!known && m->pidfd >= 0)
 			watch_init(m);
 	}
 	wire_in_free(&in);

@@ -21,12 +21,18 @@
 /* ---- the executor's part
  * -------------------------------------------------------------------------------------- */
 
-static void child(const char *command, int in, int out, int err, const char *cgroup)
+/* @gate: as a real init, it goes on when the executor has told of it. */
+static void child(const char *command, int *gate, int in, int out, int err, const char *cgroup)
 {
 	char *argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
 	struct cgroup *c;
 
+	char none;
+
+	close(gate[1]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (read(gate[0], &none, 1) != 0)
+		_exit(97);
 	setsid();
 	if (cgroup && (cgroup_open(cgroup, &c, NULL) || cgroup_join(c, NULL)))
 		_exit(99);
@@ -44,7 +50,7 @@ static int play_executor(void)
 {
 	struct wire_in in;
 	struct wire_out w;
-	int i[2] = { -1, -1 }, o[2] = { -1, -1 }, r[2] = { -1, -1 }, pidfd = -1;
+	int gate[2], i[2] = { -1, -1 }, o[2] = { -1, -1 }, r[2] = { -1, -1 }, pidfd = -1;
 	bool tty;
 	struct clone_args a = { .flags = CLONE_PARENT | CLONE_PIDFD,
 		.pidfd = (uint64_t)(uintptr_t)&pidfd };
@@ -53,11 +59,13 @@ static int play_executor(void)
 	if (wire_recv(3, &in, deadline_in_ms(SECONDS), NULL) != 1 || in.type != WIRE_CREATE)
 		return 0;
 	tty = wire_get_u64(&in, TAG_FLAGS, 0) & WIRE_TERMINAL;
+	if (pipe(gate))
+		return 1;
 	if (tty ? openpty(&i[1], &i[0], NULL, NULL, NULL) : pipe(i) || pipe(o) || pipe(r))
 		return 1;
 	pid = sys_clone3(&a, sizeof a);
 	if (pid == 0)
-		child(wire_get_str(&in, TAG_ARGS), i[0], tty ? i[0] : o[1], tty ? i[0] : r[1],
+		child(wire_get_str(&in, TAG_ARGS), gate, i[0], tty ? i[0] : o[1], tty ? i[0] : r[1],
 			wire_get_str(&in, TAG_CGROUP));
 	if (pid < 0)
 		return 2;
@@ -66,9 +74,13 @@ static int play_executor(void)
 	wire_u64(&w, TAG_START_TIME, process_start_time((pid_t)pid));
 	wire_str(&w, TAG_CGROUP, wire_get_str(&in, TAG_CGROUP));
 	wire_fd(&w, WIRE_FD_PIDFD, pidfd);
-	if (tty)
+	if (tty) {
+		if (wire_send(4, &w, deadline_in_ms(SECONDS), NULL))
+			return 4;
+		wire_begin(&w, WIRE_INIT);
+		wire_u64(&w, TAG_FLAGS, WIRE_TERMINAL);
 		wire_fd(&w, WIRE_FD_MASTER, i[1]);
-	else {
+	} else {
 		wire_fd(&w, WIRE_FD_STDIN, i[1]);
 		wire_fd(&w, WIRE_FD_STDOUT, o[0]);
 		wire_fd(&w, WIRE_FD_STDERR, r[0]);
@@ -530,6 +542,19 @@ static void a_terminal_is_pumped_and_resized(void **state)
 	world_free(&w);
 }
 
+static void a_short_life_on_a_terminal_is_heard(void **state)
+{
+	for (int i = 0; i < 20; i++) {
+		struct world w = world_new();
+
+		begin(&w, HOW(.command = "echo short", .flags = WIRE_TERMINAL));
+		struct wire_in rec = frame(w.d, WIRE_EXITED);
+		wire_in_free(&rec);
+		expect_log(&w, "stdout short\r|");
+		world_free(&w);
+	}
+}
+
 static void a_client_that_detaches_hears_no_more(void **state)
 {
 	struct world w = world_new();
@@ -741,6 +766,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_client_writes_and_reads_to_the_end),
 		cmocka_unit_test(a_stuck_client_is_left_behind_alone),
 		cmocka_unit_test(a_terminal_is_pumped_and_resized),
+		cmocka_unit_test(a_short_life_on_a_terminal_is_heard),
 		cmocka_unit_test(a_client_that_detaches_hears_no_more),
 		cmocka_unit_test(who_holds_the_pipes_does_not_hold_the_end),
 		cmocka_unit_test(an_exec_writes_no_record_and_no_log),
