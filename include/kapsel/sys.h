@@ -83,6 +83,7 @@ int path_listen(int dir, const char *name, int type, mode_t mode,
 int path_connect(int dir, const char *name, int type, struct kerr *e); /* non-blocking off */
 int path_listen_host(const char *path, int type, mode_t mode, struct kerr *e); /* any length */
 int path_connect_host(const char *path, int type, struct kerr *e);
+int path_host_chgrp(const char *path, gid_t gid, struct kerr *e); /* of a socket that we made */
 
 /* ---- procfs.c: one verified procfs ----------------------------------------------------------- */
 

@@ -713,6 +713,17 @@ int path_connect_host(const char *path, int type, struct kerr *e)
 	return fd_take(&s);
 }
 
+int path_host_chgrp(const char *path, gid_t gid, struct kerr *e)
+{
+	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_PATH | O_NOFOLLOW, e);
+
+	if (fd < 0)
+		return -1;
+	if (fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0)
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "group of %s", path);
+	return 0;
+}
+
 /* ---- mounts -------------------------------------------------------------------------------------
  */
 
