@@ -40,6 +40,16 @@ struct container_order {
 #endif
 };
 
+/**
+ * container_shield() - run from a copy of this program that nothing inside a container can write
+ *
+ * Executes the same program again, with the same arguments, from a read-only detached mount of its
+ * file, so that a /proc/PID/exe that a container gets hold of cannot be opened for writing
+ * (CVE-2019-5736). At once 0 where it runs from a read-only mount already. To be called first in
+ * main(), before anything is begun. Return: 0, or -1: KERR_PROCESS_SETUP; else it does not return.
+ */
+int container_shield(char *const *argv, struct kerr *e);
+
 struct container; /* between create and the end of the executor */
 
 /**

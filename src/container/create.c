@@ -529,7 +529,6 @@ static int init_turn(struct container *c, size_t from, bool *done, struct kerr *
 
 	for (;;) {
 		CLEANUP_FD int got = -1;
-		CLEANUP_BUF struct buf state = BUF_INIT;
 		int word = sync_recv(c->sync, &got, d, e);
 
 		switch (word) {
@@ -700,9 +699,7 @@ struct container *container_create(const struct container_order *o, struct kerr 
 		container_free(c);
 		return NULL;
 	}
-	fd_closep(&c->sync);
-	close_detached(c);
-	return c;
+	return c; /* what is still open goes with the executor: its answer comes first */
 }
 
 int container_check_filter(pid_t pid, const struct oci_spec *s, struct kerr *e)

@@ -50,8 +50,10 @@ static int wait_hook(const struct oci_hook *h, int pidfd, pid_t pid, struct kerr
 	bool ended = poll_one(pidfd, 1 /* POLLIN */, deadline_in_ms(ms));
 	siginfo_t info;
 
-	/* Its whole group: the leader is not reaped yet, so the number is still its own. */
-	kill(-pid, SIGKILL);
+	/* Its whole group: the leader is not reaped yet, so the number is still its own. One that
+	 * ended in time may leave something behind on purpose: it holds nothing of ours. */
+	if (!ended)
+		kill(-pid, SIGKILL);
 	if (pidfd_wait(pidfd, &info, false, e))
 		return -1;
 	if (!ended)

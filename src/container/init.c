@@ -35,7 +35,7 @@ static int join_cgroup(struct container *c, const struct op *op, size_t i, struc
 	UNUSED_ARGS;
 	if (c->cgroup == NULL)
 		return 0;
-	if (cgroup_v2_fd(c->cgroup) < 0 /* else born in it */ && cgroup_join(c->cgroup, e))
+	if (cgroup_join(c->cgroup, e)) /* v2: born in it */
 		return -1;
 	free(c->cgroup_name);
 	c->cgroup_name = mem_strdup(cgroup_path(c->cgroup));
