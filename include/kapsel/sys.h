@@ -97,6 +97,8 @@ int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e);
 int proc_write(const char *name, const char *value, bool read_back, struct kerr *e);
 int proc_ns(
 	const char *name, struct kerr *e); /* "self/ns/net", "PID/ns/user": the namespace itself */
+/* The inode of what "self/ns/net" leads to: which namespace it is. 0 when there is none. */
+uint64_t proc_inode(const char *name);
 void proc_close(void);			   /* before a container's program runs */
 
 /* ---- process.c: a process is a pidfd ----------------------------------------------------------

@@ -322,10 +322,7 @@ static int check_propagation(const struct view *v, const struct op *op, struct k
 
 static ino_t namespace_of(enum oci_namespace t)
 {
-	struct stat st;
-	CLEANUP_FD int fd = proc_ns(ns_file(t), NULL);
-
-	return fd >= 0 && fd_stat(fd, &st, NULL) == 0 ? st.st_ino : 0;
+	return (ino_t)proc_inode(ns_file(t));
 }
 
 static int check_namespaces(struct container *c, struct kerr *e)

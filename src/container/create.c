@@ -303,16 +303,13 @@ static void note_namespaces(struct container *c)
 	pid_t target = c->o->exec_target >= 0 ? pid_of(c->o->exec_target) : 0;
 
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
-		CLEANUP_FD int fd = proc_ns(ns_files[t], NULL);
 		char name[48];
 
-		c->outer[t] = fd_inode(fd);
+		c->outer[t] = (ino_t)proc_inode(ns_files[t]);
 		if (target <= 0)
 			continue;
 		snprintf(name, sizeof name, "%d/%s", (int)target, ns_files[t] + strlen("self/"));
-		fd_closep(&fd);
-		fd = proc_ns(name, NULL);
-		c->joined[t] = fd_inode(fd);
+		c->joined[t] = (ino_t)proc_inode(name);
 	}
 	/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING */
 	c->keyring = syscall(SYS_keyctl, 0, -3, 0);

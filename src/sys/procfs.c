@@ -4,7 +4,9 @@
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PROC_ROOT_INODE = 1 };
@@ -75,6 +77,19 @@ int proc_ns(const char *name, struct kerr *e)
 	/* A magic link by nature: what it leads to is checked to be a namespace by who joins it. */
 	fd = sys_openat2(root, name, O_RDONLY | O_CLOEXEC, 0, 0);
 	return fd < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "/proc/%s", name) : fd;
+}
+
+uint64_t proc_inode(const char *name)
+{
+	char link[64] = "";
+	const char *number;
+	int root = proc_root(NULL);
+
+	/* "net:[4026531840]"; to follow it would make an inode of it first */
+	if (root < 0 || syscall(SYS_readlinkat, root, name, link, sizeof link - 1) < 0)
+		return 0;
+	number = strchr(link, '[');
+	return number ? strtoull(number + 1, NULL, 10) : 0;
 }
 
 int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e)
