@@ -30,8 +30,7 @@ struct container *call_container(struct daemon *d, struct api_call *call, struct
 	return c;
 }
 
-static void put_changed(
-	struct json_out *o, const struct container *c, bool changed, bool with_exit)
+static void put_changed(struct json_out *o, const struct container *c, bool changed, bool with_exit)
 {
 	json_begin_object(o);
 	json_put_string(o, "id", c->id);
@@ -54,7 +53,8 @@ static void answer_changed(struct api_call *call, const struct container *c, boo
 	api_reply_buf(call, &b);
 }
 
-/* ---- a waiter's hour has come ---------------------------------------------------------------------- */
+/* ---- a waiter's hour has come
+ * ---------------------------------------------------------------------- */
 
 static void answer_run(struct waiter *w)
 {
@@ -136,7 +136,8 @@ void wait_fired(struct daemon *d, struct waiter *w)
 		fired_single(w);
 }
 
-/* ---- orders to a monitor ---------------------------------------------------------------------------- */
+/* ---- orders to a monitor
+ * ---------------------------------------------------------------------------- */
 
 static void order_answered(struct command *o, struct kerr *e)
 {
@@ -186,7 +187,8 @@ static void order(struct daemon *d, struct link *l, struct api_call *call, struc
 	api_fail(call, &e);
 }
 
-/* ---- methods ------------------------------------------------------------------------------------------ */
+/* ---- methods
+ * ------------------------------------------------------------------------------------------ */
 
 static void thaw(struct daemon *d, struct container *c)
 {
@@ -368,8 +370,9 @@ static void call_attach(struct daemon *d, struct api_call *call, struct containe
 
 	for (int i = 0; i < 3 && !kerr_is_set(&e); i++)
 		fds[i] = api_call_take_fd(call, s, ends[i].name, &e);
-	if (!kerr_is_set(&e) && (busy(c, &e) || life_ask(c->life, EV_ATTACH, c->id, &e) == NULL ||
-					c->monitor == NULL) &&
+	if (!kerr_is_set(&e) &&
+		(busy(c, &e) || life_ask(c->life, EV_ATTACH, c->id, &e) == NULL ||
+			c->monitor == NULL) &&
 		!kerr_is_set(&e))
 		kerr_fail(&e, KERR_MONITOR, 0, "the monitor of %s is gone", c->id);
 	if (kerr_is_set(&e)) {
@@ -398,8 +401,8 @@ static void call_resize(struct daemon *d, struct api_call *call, struct containe
 	struct wire_out m;
 
 	if (l == NULL) {
-		kerr_fail(&e, exec ? KERR_NOT_FOUND : KERR_NOT_RUNNING, 0, "%s",
-			exec ? exec : c->id);
+		kerr_fail(
+			&e, exec ? KERR_NOT_FOUND : KERR_NOT_RUNNING, 0, "%s", exec ? exec : c->id);
 		api_fail(call, &e);
 		return;
 	}
@@ -430,13 +433,12 @@ static void call_get(struct daemon *d, struct api_call *call, struct container *
 	api_reply_buf(call, &b);
 }
 
-/* ---- list ---------------------------------------------------------------------------------------------- */
+/* ---- list
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool in_list(const struct json *list, const char *s)
 {
-	json_each(v, list)
-		if (str_eq(v->text, s))
-			return true;
+	json_each(v, list) if (str_eq(v->text, s)) return true;
 	return false;
 }
 
@@ -453,9 +455,7 @@ static bool has_annotations(const struct container *c, const struct json *want)
 	a = arena_new();
 	text = mem_printf("{%s}", c->fixed);
 	an = json_get(json_parse(a, text, strlen(text), NULL, NULL), "annotations");
-	json_each(v, want)
-		if (!str_eq(json_get_string(an, v->key, NULL), v->text))
-			return false;
+	json_each(v, want) if (!str_eq(json_get_string(an, v->key, NULL), v->text)) return false;
 	return true;
 }
 
@@ -464,7 +464,8 @@ static bool wanted(const struct container *c, const struct json *filter)
 	const struct json *ids = json_get(filter, "ids"), *states = json_get(filter, "states");
 
 	return (ids == NULL || ids->type != JSON_ARRAY || in_list(ids, c->id)) &&
-	       (states == NULL || states->type != JSON_ARRAY || in_list(states, life_name(c->life))) &&
+	       (states == NULL || states->type != JSON_ARRAY ||
+		       in_list(states, life_name(c->life))) &&
 	       has_annotations(c, json_get(filter, "annotations"));
 }
 
@@ -502,7 +503,8 @@ static void call_list(struct daemon *d, struct api_call *call)
 	api_reply_buf(call, &b);
 }
 
-/* ---- dispatch -------------------------------------------------------------------------------------------- */
+/* ---- dispatch
+ * -------------------------------------------------------------------------------------------- */
 
 static void unsupported(struct api_call *call)
 {
@@ -583,7 +585,8 @@ void call_audit(void *arg, const struct api_call *call, const struct kerr *resul
 	struct daemon *d = arg;
 	const struct peer *p = api_call_peer(call);
 	const struct json *params = api_call_params(call);
-	const char *id = json_get_string(params, "id", NULL), *uid = json_get_string(params, "uid", NULL);
+	const char *id = json_get_string(params, "id", NULL),
+		   *uid = json_get_string(params, "uid", NULL);
 	CLEANUP_FREE char *name = mem_printf("%d/cgroup", (int)p->pid);
 	CLEANUP_BUF struct buf cgroup = BUF_INIT;
 	CLEANUP_BUF struct buf b = BUF_INIT;

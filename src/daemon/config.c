@@ -14,7 +14,8 @@ static const struct config_row rows[] = {
 	{ "/socket", "path of the API's socket", TEXT, .fixed = true, .offset = AT(socket) },
 	{ "/runDir", "what dies with the machine", TEXT, .fixed = true, .offset = AT(run_dir) },
 	{ "/stateDir", "journal, logs, cache", TEXT, .fixed = true, .offset = AT(state_dir) },
-	{ "/log/format", "of kapseld's own log", TEXT, .offset = AT(log_format), .words = "text|json" },
+	{ "/log/format", "of kapseld's own log", TEXT, .offset = AT(log_format),
+		.words = "text|json" },
 	{ "/log/level", "the least that is logged", TEXT, .offset = AT(log_level),
 		.words = "error|warning|info|debug" },
 	{ "/roles/observe", "who may look: root, any, user:, uid:, group:, gid:, with commas", TEXT,
@@ -23,8 +24,10 @@ static const struct config_row rows[] = {
 		.offset = AT(operate) },
 	{ "/roles/admin", "who may change the node", TEXT, .offset = AT(admin) },
 	{ "/pool", "executors that wait, started; 0: none", NUMBER, .offset = AT(pool), .max = 64 },
-	{ "/cache", "1: compiled seccomp programs are kept", NUMBER, .offset = AT(cache), .max = 1 },
-	{ "/cgroupParent", "cgroup of containers that name none", TEXT, .offset = AT(cgroup_parent) },
+	{ "/cache", "1: compiled seccomp programs are kept", NUMBER, .offset = AT(cache),
+		.max = 1 },
+	{ "/cgroupParent", "cgroup of containers that name none", TEXT,
+		.offset = AT(cgroup_parent) },
 	{ "/birthTimeoutMs", "for an executor's work", NUMBER, .offset = AT(birth_ms), .min = 100,
 		.max = 3600000 },
 	{ "/defaults/stopSignal", "asks a container to end", TEXT, .offset = AT(stop_signal) },
@@ -112,7 +115,8 @@ void config_set(struct config *c, const char *pointer, const char *value)
 		}
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * --------------------------------------------------------------------------------------------- */
 
 static bool word_in(const char *words, const char *s)
 {
@@ -184,7 +188,8 @@ enum role config_role(const struct config *c, const struct peer *p)
 	return list_matches(c->observe, p) > 0 ? ROLE_OBSERVE : ROLE_NONE;
 }
 
-static int check_text(const struct config_row *r, const struct json *v, const char *s, struct kerr *e)
+static int check_text(
+	const struct config_row *r, const struct json *v, const char *s, struct kerr *e)
 {
 	if (r->words && !word_in(r->words, s))
 		return json_fail(e, KERR_CONFIG_VALUE, v, "\"%.40s\" is none of %s", s, r->words);
@@ -246,7 +251,8 @@ static const char *nearest(const char *pointer)
 	return NULL;
 }
 
-static void read_object(struct config *c, struct arena *a, const struct json *o, struct kerr *report)
+static void read_object(
+	struct config *c, struct arena *a, const struct json *o, struct kerr *report)
 {
 	json_each(v, o)
 	{
@@ -262,9 +268,10 @@ static void read_object(struct config *c, struct arena *a, const struct json *o,
 			read_object(c, a, v, report);
 		} else {
 			near = nearest(pointer);
-			json_fail(&e,
-				is_parent(pointer) ? KERR_CONFIG_TYPE : KERR_CONFIG_UNKNOWN, v,
-				is_parent(pointer) ? "%s is an object%s%s%s" : "%s is unknown%s%s%s",
+			json_fail(&e, is_parent(pointer) ? KERR_CONFIG_TYPE : KERR_CONFIG_UNKNOWN,
+				v,
+				is_parent(pointer) ? "%s is an object%s%s%s"
+						   : "%s is unknown%s%s%s",
 				pointer, near ? ": did you mean " : "", near ? near : "",
 				near ? "?" : "");
 			kerr_add(report, &e);

@@ -7,7 +7,8 @@
 
 enum { CLEAR_MS = 5000 };
 
-/* ---- the list ----------------------------------------------------------------------------------- */
+/* ---- the list -----------------------------------------------------------------------------------
+ */
 
 size_t container_place(struct daemon *d, const char *id)
 {
@@ -83,8 +84,8 @@ int container_dir(struct daemon *d, const struct container *c, struct kerr *e)
 	return path_own(d->containers_dir, c->id, O_PATH | O_DIRECTORY, 0, e);
 }
 
-int container_cgroup(struct daemon *d, const struct container *c, struct cgroup **out,
-	struct kerr *e)
+int container_cgroup(
+	struct daemon *d, const struct container *c, struct cgroup **out, struct kerr *e)
 {
 	CLEANUP_FD int dir = container_dir(d, c, e);
 	struct store_oci o;
@@ -166,7 +167,8 @@ void container_json(struct daemon *d, struct json_out *o, const struct container
 	json_end_object(o);
 }
 
-/* ---- events ------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------------
+ */
 
 const char *by_of(struct api_call *c, const char *what)
 {
@@ -275,7 +277,20 @@ void waiter_free(struct waiter *w)
 	free(w);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------------------------------
+ */
+
+/* So that the next kapseld does not tell it again; unless the entry was lost with this one. */
+static void mark_reported(struct daemon *d, struct container *c)
+{
+	CLEANUP_FREE char *number =
+		mem_printf("%llu", (unsigned long long)journal_last(d->journal));
+	CLEANUP_FD int dir = container_dir(d, c, NULL);
+
+	c->reported = true;
+	if (dir >= 0)
+		path_replace(dir, REPORTED, number, strlen(number), 0600, false, NULL);
+}
 
 void container_exited(struct daemon *d, struct container *c, struct exit_record *r)
 {
@@ -310,9 +325,12 @@ void container_exited(struct daemon *d, struct container *c, struct exit_record 
 	c->life = life_after(c->life, m);
 	c->pid = 0;
 	logs_ended(d, c);
-	tell(d, c, c->life, "exited", r->request, r->by, buf_str(&words), &whole);
+	if (!c->reported)
+		tell(d, c, c->life, "exited", r->request, r->by, buf_str(&words), &whole);
 	exit_record_free(r);
 	fire(d, c);
+	if (!c->reported && !c->auto_remove && !c->removing)
+		mark_reported(d, c);
 	/* The end of the monitor's socket will say that its cgroup is gone as well. */
 	if ((c->auto_remove || c->removing) && c->monitor == NULL)
 		container_remove(d, c, NULL, c->auto_remove ? "autoRemove" : NULL);

@@ -17,7 +17,8 @@ struct daemon;
 struct container;
 struct job;
 
-/* ---- config.c --------------------------------------------------------------------------------- */
+/* ---- config.c ---------------------------------------------------------------------------------
+ */
 
 enum { ORIGIN_DEFAULT, ORIGIN_CONFIG, ORIGIN_FLAG };
 struct config {
@@ -49,7 +50,8 @@ void config_renew(struct config *c, struct config *from, struct buf *ignored);
 void config_print(const struct config *c, struct buf *out);
 enum role config_role(const struct config *c, const struct peer *p);
 
-/* ---- links: a socket to a monitor or an executor ---------------------------------------------- */
+/* ---- links: a socket to a monitor or an executor ----------------------------------------------
+ */
 
 struct link {
 	struct source source;
@@ -73,10 +75,12 @@ void link_close(struct link *l);
 int link_send(struct link *l, struct wire_out *m, struct kerr *e);
 /* Sends @m; @done later. On failure nothing is called. */
 int link_order(struct link *l, struct wire_out *m, struct command *c, struct kerr *e);
-int link_order_quiet(struct link *l, struct wire_out *m, struct kerr *e); /* nobody hears the answer */
+int link_order_quiet(
+	struct link *l, struct wire_out *m, struct kerr *e); /* nobody hears the answer */
 struct link *link_new(struct daemon *d, int fd, bool monitor, struct kerr *e);
 
-/* ---- pool.c ------------------------------------------------------------------------------------ */
+/* ---- pool.c ------------------------------------------------------------------------------------
+ */
 
 int pool_take(struct daemon *d, struct link **m, struct link **e, struct kerr *err);
 void pool_refill_soon(struct daemon *d);
@@ -84,7 +88,8 @@ void pool_lost(struct daemon *d, struct link *l); /* an idle one's socket ended 
 void pool_drop(struct daemon *d);
 int programs_find(struct daemon *d, struct kerr *e);
 
-/* ---- containers.c ------------------------------------------------------------------------------ */
+/* ---- containers.c ------------------------------------------------------------------------------
+ */
 
 enum waiter_kind { WAIT_PLAIN, WAIT_RUN, WAIT_STOP, WAIT_DELETE, WAIT_ATTACH };
 struct wait_group;
@@ -104,7 +109,7 @@ struct container {
 	char uid[UID_TEXT], digest[65];
 	uint32_t instance;
 	enum life life;
-	bool terminal, auto_remove, no_log, poststop, removing;
+	bool terminal, auto_remove, no_log, poststop, removing, reported;
 	int stop_signal;
 	uint64_t stop_ms;
 	pid_t pid;
@@ -113,19 +118,20 @@ struct container {
 	char *exit;    /* its certificate as JSON without the last lines, or NULL */
 	char *request; /* of its creation */
 	struct link *monitor;
-	struct job *job; /* under way */
+	struct job *job;	   /* under way */
 	struct exit_record *early; /* ended before the job had */
 	struct waiter *waiters;
 	struct execution *execs;
 };
+#define REPORTED "reported" /* in its directory: the number of the event of its end */
 struct container *container_find(struct daemon *d, const char *id);
 size_t container_place(struct daemon *d, const char *id); /* of it, or of the next one */
 struct container *container_add(struct daemon *d, const char *id, const char *uid);
 void container_drop(struct daemon *d, struct container *c); /* from the list; frees it */
 void container_json(struct daemon *d, struct json_out *o, const struct container *c, bool whole);
 int container_dir(struct daemon *d, const struct container *c, struct kerr *e);
-int container_cgroup(struct daemon *d, const struct container *c, struct cgroup **out,
-	struct kerr *e);
+int container_cgroup(
+	struct daemon *d, const struct container *c, struct cgroup **out, struct kerr *e);
 /* Moves along the table and tells everybody; the event's type is @type, by and request of @call. */
 int container_event(struct daemon *d, struct container *c, enum life_event ev, const char *type,
 	const char *request, const char *by, const char *message, struct kerr *e);
@@ -140,7 +146,8 @@ const char *by_of(struct api_call *c, const char *what); /* "uid 0 pid 1 Stop", 
 /* Kills what is left of a container whose monitor is gone and removes its cgroup. */
 void remains_clear(int dir);
 
-/* ---- jobs.c ------------------------------------------------------------------------------------- */
+/* ---- jobs.c -------------------------------------------------------------------------------------
+ */
 
 enum job_kind { JOB_CREATE, JOB_PROBE, JOB_START, JOB_EXEC, JOB_POSTSTOP };
 struct execution { /* a process that joined a container */
@@ -161,7 +168,8 @@ void job_link_gone(struct job *j, struct link *l);
 void exec_free(struct execution *x);
 struct execution *exec_find(struct daemon *d, struct container *c, const char *name);
 
-/* ---- calls.c, watch.c, logs.c, node.c ----------------------------------------------------------- */
+/* ---- calls.c, watch.c, logs.c, node.c -----------------------------------------------------------
+ */
 
 void call_dispatch(void *arg, struct api_call *call);
 void call_audit(void *arg, const struct api_call *call, const struct kerr *result);
@@ -179,7 +187,8 @@ void call_node(struct daemon *d, struct api_call *call);
 void node_check_print(struct daemon *d, bool *ok);
 int daemon_reload(struct daemon *d, struct kerr *e);
 
-/* ---- errands.c: what may wait for the state directory's disk ------------------------------------ */
+/* ---- errands.c: what may wait for the state directory's disk ------------------------------------
+ */
 
 struct errand {
 	struct daemon *d;
@@ -191,7 +200,8 @@ int errands_new(struct daemon *d, struct kerr *e);
 void errand_run(struct daemon *d, struct errand *x);
 void logs_remove(struct daemon *d, const char *id);
 
-/* ---- recover.c, rights.c, service.c -------------------------------------------------------------- */
+/* ---- recover.c, rights.c, service.c
+ * -------------------------------------------------------------- */
 
 int recover(struct daemon *d, struct kerr *e);
 void recover_state(struct container *c, struct wire_in *in);
@@ -215,6 +225,7 @@ struct daemon {
 	struct timer refill;
 	struct watcher *watchers;
 	struct log_follower *followers;
+	uint64_t begun;	   /* number of the journal's last entry then */
 	uint64_t attached; /* the last number given */
 	int lifeline;	   /* -1, or whose end is ours */
 	uint64_t started_wall;

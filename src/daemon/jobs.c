@@ -46,7 +46,8 @@ struct job {
 
 static void job_failed(struct job *j, struct kerr *e);
 
-/* ---- what a caller asks --------------------------------------------------------------------------- */
+/* ---- what a caller asks
+ * --------------------------------------------------------------------------- */
 
 static int take_stdio(struct job *j, const struct json *params, struct kerr *e)
 {
@@ -99,8 +100,7 @@ static void put_list(struct wire_out *m, enum wire_tag tag, const struct json *l
 
 	if (list == NULL || list->type != JSON_ARRAY || list->n == 0)
 		return;
-	json_each(s, list)
-		buf_add(&b, s->text, s->len + 1);
+	json_each(s, list) buf_add(&b, s->text, s->len + 1);
 	wire_bytes(m, tag, b.data, b.len);
 }
 
@@ -116,7 +116,8 @@ static void put_process(struct job *j, struct wire_out *m, const struct json *pr
 	j->columns = json_get_u64(process, "columns", 0);
 }
 
-/* ---- the links ------------------------------------------------------------------------------------ */
+/* ---- the links
+ * ------------------------------------------------------------------------------------ */
 
 static void birth_late(struct timer *t)
 {
@@ -217,7 +218,8 @@ static void job_end(struct job *j)
 	free(j);
 }
 
-/* ---- the log's directory --------------------------------------------------------------------------- */
+/* ---- the log's directory
+ * --------------------------------------------------------------------------- */
 
 struct log_errand {
 	struct errand errand;
@@ -276,7 +278,8 @@ static void make_log_dir(struct job *j)
 	errand_run(j->d, &l->errand);
 }
 
-/* ---- create and run -------------------------------------------------------------------------------- */
+/* ---- create and run
+ * -------------------------------------------------------------------------------- */
 
 static void answer_created(struct job *j, bool existing, const struct container *c)
 {
@@ -352,8 +355,8 @@ static const char *new_id(struct api_call *call)
 	return arena_strdup(api_call_arena(call), uid);
 }
 
-static int send_create(struct job *j, const char *id, const char *uid, const struct json *p,
-	struct kerr *e)
+static int send_create(
+	struct job *j, const char *id, const char *uid, const struct json *p, struct kerr *e)
 {
 	struct daemon *d = j->d;
 	const struct json *policy = json_get(p, "policy");
@@ -471,7 +474,8 @@ void job_create(struct daemon *d, struct api_call *call, bool run)
 		give_up(j, &e);
 }
 
-/* ---- policy ----------------------------------------------------------------------------------------- */
+/* ---- policy
+ * ----------------------------------------------------------------------------------------- */
 
 struct policy_value {
 	const char *value, *from;
@@ -521,7 +525,8 @@ static void policy_of(struct job *j, const struct json *asked, const struct json
 	struct config *k = &j->d->config;
 	struct arena *a = api_call_arena(j->call);
 
-	p->signal = policy_pick(j, "stopSignal", asked, an, "io.kapsel.stop-signal", k->stop_signal);
+	p->signal =
+		policy_pick(j, "stopSignal", asked, an, "io.kapsel.stop-signal", k->stop_signal);
 	if (str_eq(p->signal.from, "default") && stop_signal && signal_parse(stop_signal) > 0)
 		p->signal = (struct policy_value) { stop_signal, "annotation" };
 	p->timeout = policy_pick(j, "stopTimeoutMs", asked, an, "io.kapsel.stop-timeout",
@@ -562,10 +567,11 @@ static void put_policy(struct json_out *o, const struct policy *p)
 	json_end_object(o);
 }
 
-/* ---- the record ------------------------------------------------------------------------------------- */
+/* ---- the record
+ * ------------------------------------------------------------------------------------- */
 
-static void put_words(struct json_out *o, const char *key, struct wire_in *in, enum wire_tag tag,
-	bool names_only)
+static void put_words(
+	struct json_out *o, const char *key, struct wire_in *in, enum wire_tag tag, bool names_only)
 {
 	char **v;
 	size_t n;
@@ -809,8 +815,8 @@ static void made(struct job *j, struct wire_in *in)
 	c->life = runs ? LIFE_RUNNING : LIFE_CREATED;
 	answer_created(j, false, c);
 	c->life = LIFE_CREATING;
-	container_event(d, c, runs ? EV_RUNS : EV_MADE, runs ? "started" : "created", c->request, by,
-		NULL, NULL);
+	container_event(d, c, runs ? EV_RUNS : EV_MADE, runs ? "started" : "created", c->request,
+		by, NULL, NULL);
 	j->c = NULL;
 	job_end(j);
 	settle(d, c, early);
@@ -879,7 +885,8 @@ static void job_failed(struct job *j, struct kerr *e)
 	give_up(j, &j->error);
 }
 
-/* ---- start ------------------------------------------------------------------------------------------ */
+/* ---- start
+ * ------------------------------------------------------------------------------------------ */
 
 static void answer_started(struct api_call *call, const struct container *c, bool changed)
 {
@@ -970,7 +977,8 @@ static void started(struct job *j)
 	c->early = NULL;
 	c->started = clock_wall_ns();
 	tell_monitor(c);
-	container_event(d, c, EV_RUNS, "started", call ? api_call_request(call) : NULL, by, NULL, NULL);
+	container_event(
+		d, c, EV_RUNS, "started", call ? api_call_request(call) : NULL, by, NULL, NULL);
 	if (call)
 		answer_started(call, c, true);
 	job_end(j);
@@ -991,7 +999,8 @@ static void start_failed(struct job *j, struct kerr *e)
 	settle(d, c, early);
 }
 
-/* ---- poststop ----------------------------------------------------------------------------------- */
+/* ---- poststop -----------------------------------------------------------------------------------
+ */
 
 bool job_poststop(struct daemon *d, struct container *c)
 {
@@ -1029,7 +1038,8 @@ static void poststop_over(struct job *j, struct kerr *e)
 	container_remove(d, c, NULL, NULL);
 }
 
-/* ---- exec ------------------------------------------------------------------------------------------- */
+/* ---- exec
+ * ------------------------------------------------------------------------------------------- */
 
 struct execution *exec_find(struct daemon *d, struct container *c, const char *name)
 {
@@ -1292,7 +1302,8 @@ static void exec_ended(struct job *j, struct wire_in *in)
 	exec_finish(j);
 }
 
-/* ---- what comes in --------------------------------------------------------------------------------- */
+/* ---- what comes in
+ * --------------------------------------------------------------------------------- */
 
 static void prepared(struct job *j, struct wire_in *in)
 {

@@ -9,7 +9,8 @@
 
 enum { PIECE_BYTES = 48 << 10, HOLD_BYTES = 256 << 10, WHOLE_BYTES = 512 << 10, TICKS = 100 };
 
-/* ---- Logs --------------------------------------------------------------------------------------------- */
+/* ---- Logs
+ * --------------------------------------------------------------------------------------------- */
 
 struct log_follower {
 	struct source source; /* inotify */
@@ -174,7 +175,8 @@ static int follow_begin(struct log_follower *f, const struct json *p, struct ker
 		return -1;
 	f->query.tail = json_get_u64(p, "tail", UINT64_MAX);
 	if (c->no_log)
-		return kerr_fail(e, KERR_UNSUPPORTED, 0, "%s has no log: its driver is none", c->id);
+		return kerr_fail(
+			e, KERR_UNSUPPORTED, 0, "%s has no log: its driver is none", c->id);
 	f->dir = path_own(f->d->logs_dir, c->id, O_RDONLY | O_DIRECTORY, 0, e);
 	if (f->dir < 0 || log_reader_open(f->dir, &f->query, &f->reader, e))
 		return -1;
@@ -182,9 +184,9 @@ static int follow_begin(struct log_follower *f, const struct json *p, struct ker
 		f->c = NULL;
 		return 0;
 	}
-	f->source = (struct source) { .fd = log_watch(f->dir, e),
-		.ready = log_grew,
-		.closed = follower_closed };
+	f->source = (struct source) {
+		.fd = log_watch(f->dir, e), .ready = log_grew, .closed = follower_closed
+	};
 	if (f->source.fd < 0 || loop_add(f->d->loop, &f->source, EPOLLIN, e)) {
 		fd_closep(&f->source.fd);
 		return -1;
@@ -222,7 +224,8 @@ void call_logs(struct daemon *d, struct api_call *call)
 	follower_pump(f);
 }
 
-/* ---- Stats ---------------------------------------------------------------------------------------------- */
+/* ---- Stats
+ * ---------------------------------------------------------------------------------------------- */
 
 struct meter {
 	struct timer timer;
@@ -243,7 +246,8 @@ static void put_stats(struct daemon *d, struct json_out *o, const struct contain
 	struct cgroup *cg;
 	char text[TIME_TEXT];
 
-	if (c->life == LIFE_STOPPED || c->life == LIFE_CREATING || container_cgroup(d, c, &cg, NULL))
+	if (c->life == LIFE_STOPPED || c->life == LIFE_CREATING ||
+		container_cgroup(d, c, &cg, NULL))
 		return;
 	cgroup_stats(cg, &s);
 	cgroup_free(cg);
@@ -343,7 +347,8 @@ void call_stats(struct daemon *d, struct api_call *call)
 	loop_timer(d->loop, &m->timer, deadline_in_ms(m->ms));
 }
 
-/* ---- Processes ------------------------------------------------------------------------------------------- */
+/* ---- Processes
+ * ------------------------------------------------------------------------------------------- */
 
 static const char *status_field(const char *text, const char *key)
 {

@@ -25,7 +25,8 @@ static const char usage[] =
 	"  --log-format text|json  of the log on stderr\n"
 	"  --check                 print the configuration and what this node lacks; then end\n"
 	"  --version, --help\n"
-	"SIGHUP reads the configuration again; SIGTERM ends kapseld and leaves containers running.\n";
+	"SIGHUP reads the configuration again; SIGTERM ends kapseld and leaves containers "
+	"running.\n";
 
 struct flags {
 	bool foreground, check;
@@ -42,10 +43,11 @@ static int complain(const struct kerr *e, int status)
 	return status;
 }
 
-/* ---- the command line ---------------------------------------------------------------------------------------- */
+/* ---- the command line
+ * ---------------------------------------------------------------------------------------- */
 
-static int set_flag(struct config *c, struct flags *f, const char *name, const char *value,
-	struct kerr *e)
+static int set_flag(
+	struct config *c, struct flags *f, const char *name, const char *value, struct kerr *e)
 {
 	uint64_t n;
 
@@ -107,7 +109,8 @@ static void make_absolute(char **path)
 	*path = whole;
 }
 
-/* ---- directories ---------------------------------------------------------------------------------------------- */
+/* ---- directories
+ * ---------------------------------------------------------------------------------------------- */
 
 static int open_dir(int at, const char *path, mode_t mode, struct kerr *e)
 {
@@ -148,7 +151,9 @@ static int open_journal(struct daemon *d, struct kerr *e)
 	return dir < 0 ? -1 : journal_open(dir, NULL, &d->journal, e);
 }
 
-/* ---- signals --------------------------------------------------------------------------------------------------- */
+/* ---- signals
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 int daemon_reload(struct daemon *d, struct kerr *e)
 {
@@ -216,7 +221,8 @@ static int watch_signals(struct daemon *d, struct kerr *e)
 	return loop_add(d->loop, &d->signals, EPOLLIN, e);
 }
 
-/* ---- a daemon for one call --------------------------------------------------------------------------------------- */
+/* ---- a daemon for one call
+ * --------------------------------------------------------------------------------------- */
 
 static struct source lifeline;
 
@@ -288,7 +294,9 @@ static void remove_run_dir(struct daemon *d)
 		path_own_remove_tree(dir, slash + 1, NULL);
 }
 
-/* ---- main --------------------------------------------------------------------------------------------------------- */
+/* ---- main
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static enum role role_of(void *arg, const struct peer *p)
 {
@@ -299,9 +307,9 @@ static enum role role_of(void *arg, const struct peer *p)
 
 static int serve(struct daemon *d, struct kerr *e)
 {
-	static const struct api_hooks hooks = { .role = role_of,
-		.call = call_dispatch,
-		.audit = call_audit };
+	static const struct api_hooks hooks = {
+		.role = role_of, .call = call_dispatch, .audit = call_audit
+	};
 	int fd = service_listener();
 	const struct group *g;
 
@@ -344,8 +352,9 @@ static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
 {
 	raise_limits();
 	umask(0077);
-	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e) || open_dirs(d, e) ||
-		open_journal(d, e) || errands_new(d, e) || recover(d, e) || serve(d, e))
+	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e) ||
+		open_dirs(d, e) || open_journal(d, e) || errands_new(d, e) || recover(d, e) ||
+		serve(d, e))
 		return -1;
 	if (f->lifeline >= 0 && hold_lifeline(d, f->lifeline, e))
 		return -1;
@@ -387,7 +396,7 @@ int main(int argc, char **argv)
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	bool ok;
 
-	log_to(NULL, (void *)(uintptr_t)"kapseld", LOG_INFO);
+	log_to(NULL, (void *)(uintptr_t) "kapseld", LOG_INFO);
 	if (argc == 2 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
 		fputs(usage, stdout);
 		return 0;

@@ -12,7 +12,9 @@
 
 enum { FACTS_MOST = 1 << 20, FACTS_MS = 10000 };
 
-/* ---- Check ------------------------------------------------------------------------------------------------ */
+/* ---- Check
+ * ------------------------------------------------------------------------------------------------
+ */
 
 struct finding {
 	const char *name;
@@ -56,7 +58,8 @@ static void find_cgroups(struct finding *f)
 
 static void find_openat2(struct finding *f)
 {
-	CLEANUP_FD int fd = sys_openat2(AT_FDCWD, "/", O_PATH | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS);
+	CLEANUP_FD int fd =
+		sys_openat2(AT_FDCWD, "/", O_PATH | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS);
 
 	f->name = "openat2";
 	f->ok = fd >= 0;
@@ -157,7 +160,9 @@ static void call_check(struct daemon *d, struct api_call *call)
 	api_reply_buf(call, &b);
 }
 
-/* ---- Info ------------------------------------------------------------------------------------------------- */
+/* ---- Info
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void put_counts(struct daemon *d, struct json_out *o)
 {
@@ -223,7 +228,8 @@ static void call_info(struct daemon *d, struct api_call *call)
 	api_reply_buf(call, &b);
 }
 
-/* ---- Facts: kapsel-oci's word ------------------------------------------------------------------------------ */
+/* ---- Facts: kapsel-oci's word
+ * ------------------------------------------------------------------------------ */
 
 struct facts_child {
 	struct source source;
@@ -287,7 +293,8 @@ static enum source_answer facts_ready(struct source *s, uint32_t events)
 
 static void facts_late(struct timer *t)
 {
-	struct facts_child *f = (struct facts_child *)((char *)t - offsetof(struct facts_child, timer));
+	struct facts_child *f =
+		(struct facts_child *)((char *)t - offsetof(struct facts_child, timer));
 
 	pidfd_signal(f->pidfd, SIGKILL, NULL);
 	buf_reset(&f->text);

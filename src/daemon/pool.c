@@ -9,7 +9,8 @@
 
 enum { REFILL_MS = 2, SEND_MS = 2000, FAILED_MS = 1000 };
 
-/* ---- links -------------------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------------------------------
+ */
 
 static void commands_fail(struct link *l)
 {
@@ -140,8 +141,8 @@ static enum source_answer link_ready(struct source *s, uint32_t events)
 
 		kerr_line(&e, &line);
 		if (e.sys != ECONNRESET)
-			log_warning("%s: %s", l->monitor ? "a monitor" : "an executor",
-				buf_str(&line));
+			log_warning(
+				"%s: %s", l->monitor ? "a monitor" : "an executor", buf_str(&line));
 	}
 	if (got <= 0) {
 		link_gone(l);
@@ -210,7 +211,8 @@ int link_order_quiet(struct link *l, struct wire_out *m, struct kerr *e)
 	return -1;
 }
 
-/* ---- pairs -------------------------------------------------------------------------------------- */
+/* ---- pairs --------------------------------------------------------------------------------------
+ */
 
 static char *beside(const char *dir, const char *name)
 {
@@ -254,8 +256,10 @@ static int pair_spawn(struct daemon *d, int monitor_end, int executor_end, struc
 	const struct spawn s = { .path = d->monitor_program,
 		.exe_fd = -1,
 		.argv = (char *const *)(uintptr_t)argv,
-		.envp = (char *const[]) {
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL },
+		.envp =
+			(char *const[]) {
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				NULL },
 		.fds = fds,
 		.nfds = ARRAY_LEN(fds),
 		.cwd_fd = -1,

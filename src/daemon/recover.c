@@ -134,6 +134,15 @@ static void never_born(struct daemon *d, struct container *c)
 	half_made(d, id, dir);
 }
 
+static bool was_reported(struct daemon *d, int dir)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	uint64_t n;
+
+	return path_read(dir, REPORTED, 64, &b, NULL) == 0 && str_to_u64(buf_str(&b), &n) == 0 &&
+	       n <= d->begun;
+}
+
 static void recover_one(struct daemon *d, const char *id)
 {
 	CLEANUP_ARENA struct arena *a = arena_new();
@@ -170,6 +179,7 @@ static void recover_one(struct daemon *d, const char *id)
 	if (store_exit_read(dir, &r, NULL) == 0 && str_eq(r.uid, c->uid)) {
 		look_at(d, c, dir);
 		c->started = r.started_wall;
+		c->reported = was_reported(d, dir);
 		container_exited(d, c, &r);
 		return;
 	}
@@ -200,6 +210,7 @@ int recover(struct daemon *d, struct kerr *e)
 {
 	struct path_names names;
 
+	d->begun = journal_last(d->journal);
 	sweep(d);
 	if (store_list(d->containers_dir, &names, e))
 		return -1;

@@ -27,7 +27,8 @@ int bundle_open_as(const struct peer *p, const char *path, struct kerr *e)
 		ours = mem_array((size_t)n + 1, sizeof *ours);
 		n = getgroups(n, ours);
 		if (n < 0 || set_groups(p->ngroups, p->groups) < 0)
-			return kerr_fail(e, KERR_NODE_PRIVILEGE, errno, "take on a caller's groups");
+			return kerr_fail(
+				e, KERR_NODE_PRIVILEGE, errno, "take on a caller's groups");
 		setfsgid(p->gid);
 		setfsuid(p->uid); /* takes CAP_DAC_OVERRIDE and its like away, too */
 		fd = path_host_dir(AT_FDCWD, path, &why);

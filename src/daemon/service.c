@@ -55,7 +55,9 @@ void service_notify(const char *text)
 		log_debug("NOTIFY_SOCKET: %s", strerror(errno));
 }
 
-/* ---- log ------------------------------------------------------------------------------------------------ */
+/* ---- log
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static const char *const levels[] = { "error", "warning", "info", "debug" };
 
@@ -112,6 +114,6 @@ int service_log(const char *format, const char *level)
 	else if (stderr_is_journald())
 		log_to(log_journald, NULL, most);
 	else
-		log_to(NULL, (void *)(uintptr_t)"kapseld", most);
+		log_to(NULL, (void *)(uintptr_t) "kapseld", most);
 	return 0;
 }

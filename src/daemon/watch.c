@@ -6,7 +6,8 @@
 
 enum { PIECE_BYTES = 48 << 10, HOLD_BYTES = 256 << 10, WAIT_MOST = 4096 };
 
-/* ---- Wait -------------------------------------------------------------------------------------------- */
+/* ---- Wait
+ * -------------------------------------------------------------------------------------------- */
 
 struct wait_group {
 	struct daemon *d;
@@ -18,8 +19,8 @@ struct wait_group {
 };
 void wait_group_fired(struct daemon *d, struct waiter *w);
 
-static void put_wait(struct buf *b, const char *id, const char *uid, const char *state,
-	const char *exit)
+static void put_wait(
+	struct buf *b, const char *id, const char *uid, const char *state, const char *exit)
 {
 	struct json_out o = JSON_OUT(b);
 
@@ -54,7 +55,8 @@ static void group_gone(struct api_call *call, void *arg)
 
 static void group_late(struct timer *t)
 {
-	struct wait_group *g = (struct wait_group *)((char *)t - offsetof(struct wait_group, timer));
+	struct wait_group *g =
+		(struct wait_group *)((char *)t - offsetof(struct wait_group, timer));
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct api_call *call = g->call;
 
@@ -153,8 +155,11 @@ void call_wait(struct daemon *d, struct api_call *call)
 			g->all = c->waiters;
 			continue;
 		}
-		put_wait(&b, v->text, c ? c->uid : uid ? uid : "", c ? life_name(c->life) : "removed",
-			c ? c->exit : NULL);
+		put_wait(&b, v->text,
+			c     ? c->uid
+			: uid ? uid
+			      : "",
+			c ? life_name(c->life) : "removed", c ? c->exit : NULL);
 		over = group_answer(g, &b);
 	}
 	if (over)
@@ -164,7 +169,8 @@ void call_wait(struct daemon *d, struct api_call *call)
 		loop_timer(d->loop, &g->timer, deadline_in_ms(ms));
 }
 
-/* ---- Watch -------------------------------------------------------------------------------------------- */
+/* ---- Watch
+ * -------------------------------------------------------------------------------------------- */
 
 struct watcher {
 	struct watcher *next, **pprev;
@@ -195,9 +201,7 @@ static bool watched(const struct watcher *w, const char *id, size_t len)
 {
 	if (w->ids == NULL)
 		return true;
-	json_each(v, w->ids)
-		if (v->len == len && memcmp(v->text, id, len) == 0)
-			return true;
+	json_each(v, w->ids) if (v->len == len && memcmp(v->text, id, len) == 0) return true;
 	return false;
 }
 

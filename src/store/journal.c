@@ -4,8 +4,8 @@
  * it for as little and waits for the disk without it.
  *
  * A process that was killed may have handed out numbers that no disk has seen. So each opening has
- * an id of its own (an epoch), and the file "epochs" says how far the earlier ones came: a cursor
- * beyond that is no cursor of ours.
+ * an id of its own (an epoch), and the file "epochs" says how far the earlier ones came, once they
+ * are closed. After one that was not, earlier cursors are none of ours: resync.
  */
 #include <errno.h>
 #include <kapsel/store.h>
@@ -222,22 +222,26 @@ static void read_epochs(struct journal *j)
 	}
 }
 
-static int new_epoch(struct journal *j, struct kerr *e)
+static int write_epochs(struct journal *j, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 
+	for (size_t i = 0; i < j->nepochs; i++)
+		buf_addf(&b, "%s %llu\n", j->epochs[i].id, (unsigned long long)j->epochs[i].last);
+	return path_replace(j->dir, EPOCHS, b.data, b.len, 0600, false, e);
+}
+
+static int new_epoch(struct journal *j, struct kerr *e)
+{
+	/* The last writer was killed, or its end was lost: things have happened that no entry
+	 * tells, so nobody may go on from before. */
+	if (j->nepochs && j->epochs[j->nepochs - 1].last != j->last)
+		j->nepochs = 0;
 	if (j->nepochs == EPOCHS_MOST)
 		memmove(j->epochs, j->epochs + 1, --j->nepochs * sizeof *j->epochs);
-	for (size_t i = 0; i < j->nepochs; i++) {
-		if (j->epochs[i].last > j->last)
-			j->epochs[i].last = j->last;
-		buf_addf(&b, "%s %llu\n", j->epochs[i].id, (unsigned long long)j->epochs[i].last);
-	}
 	uid_new(j->epochs[j->nepochs].id);
-	j->epochs[j->nepochs].last = UINT64_MAX;
-	/* "As far as there is": the next opening cuts it down to what the disk has. */
-	buf_addf(&b, "%s %llu\n", j->epochs[j->nepochs++].id, (unsigned long long)UINT64_MAX);
-	return path_replace(j->dir, EPOCHS, b.data, b.len, 0600, false, e);
+	j->epochs[j->nepochs++].last = UINT64_MAX; /* until it is closed */
+	return write_epochs(j, e);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------
@@ -469,6 +473,10 @@ bool journal_close(struct journal *j, unsigned most_ms)
 	if (!done)
 		return false;
 	pthread_join(j->thread, NULL);
+	if (j->lost == 0) {
+		j->epochs[j->nepochs - 1].last = j->last;
+		write_epochs(j, NULL);
+	}
 	journal_free(j);
 	return true;
 }
