@@ -53,7 +53,7 @@ struct box {
 	uint64_t instance, created, started, finished, start_time, caller_uid;
 	pid_t pid, caller_pid;
 	enum life life;
-	bool terminal, is_volatile, has_poststop, delete_when_stopped, lost;
+	bool terminal, is_volatile, has_poststop, delete_when_stopped, ended_early;
 	struct policy policy;
 	struct pair *pair;     /* its executor is at work */
 	struct pair *helper;   /* an executor that starts it or runs its poststop hooks */
@@ -87,7 +87,7 @@ struct pair {
 	struct daemon *d;
 	struct pair *next;
 	struct source monitor, executor;
-	bool ready, used, gone;
+	bool ready, used, handed; /* handed: the monitor's connection is the container's now */
 	struct box *box;       /* whose create, start or poststop it does */
 	struct exec *exec;
 	enum wire_type order;
@@ -155,6 +155,9 @@ enum role daemon_role(void *arg, const struct peer *p);
 void answer_waiters(struct box *b, enum waits_for what, const struct kerr *e);
 void tell_watchers(struct daemon *d, const char *event, size_t len, uint64_t number);
 void follow_logs(struct daemon *d);
+
+/* node.c */
+void node_call(struct daemon *d, struct api_call *c);
 
 /* recover.c */
 void recover(struct daemon *d);

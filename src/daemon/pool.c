@@ -102,6 +102,10 @@ static void monitor_closed(struct source *s)
 {
 	struct pair *p = (struct pair *)(void *)((char *)s - offsetof(struct pair, monitor));
 
+	if (p->handed) {
+		pair_free_if_done(p);
+		return;
+	}
 	if (!p->used)
 		idle_remove(p);
 	if (p->exec && !p->exec->ended) {
