@@ -24,13 +24,18 @@ S := $(if $(MUSL),s,o)
 lib = $(foreach r,$1,$(if $(filter $r,$(ROOMS)),$(B)/$2/$r.a))
 define link
 $(call say,LD)
-$(Q)mkdir -p $(@D) && $1 $(flags) -pie -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ \
+$(Q)mkdir -p $(@D) && $1 $(flags) -Wl,-z,relro,-z,now,--gc-sections $(LDFLAGS) -o $@ \
 	$(filter %/main.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $2
 endef
 # Debian's static libraries: musl-gcc does not look where they are.
 a = $(shell $(CC) -print-file-name=$1)
-dyn = $(call link,$(CC),$1)
-static = $(call link,$(if $(MUSL),$(MUSL) -static-pie,$(CC) $(if $(SAN)$(COV),,-static-pie)),$1)
+dyn = $(call link,$(CC) -pie,$1)
+# musl-gcc knows no -static-pie and links dynamically without a word: so by hand, as its crt wants.
+crt = /usr/lib/$(shell $(CC) -dumpmachine | sed s/gnu$$/musl/)
+musl_begin = $(MUSL) -static -nostartfiles -Wl,-pie,--no-dynamic-linker,-z,text \
+	$(crt)/rcrt1.o $(crt)/crti.o $(call a,crtbeginS.o)
+musl_end = $(call a,crtendS.o) $(crt)/crtn.o
+static = $(call link,$(if $(MUSL),$(musl_begin),$(CC) $(if $(SAN)$(COV),-pie,-static-pie)),$1 $(if $(MUSL),$(musl_end)))
 
 all: $(PROGS) $(HELPERS)
 CORE := sys json base
@@ -40,7 +45,7 @@ $(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)))
 # Debian's libseccomp.a needs glibc.
 $(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),o)
-	$(call link,$(CC) $(if $(SAN)$(COV),,-static-pie),$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
+	$(call link,$(CC) $(if $(SAN)$(COV),-pie,-static-pie),$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)) -lm -lpthread)
 

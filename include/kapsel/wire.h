@@ -41,6 +41,7 @@ enum wire_type {
 	WIRE_STOP,   /* SIGNAL TIMEOUT_MS WHO: signal, then after the time the whole cgroup */
 	WIRE_KILL,   /* SIGNAL ALL WHO */
 	WIRE_ATTACH, /* fds: in, out, err (any may be absent: WIRE_FDS says which) */
+	WIRE_DETACH, /* REQUEST: the clients whose WATCH or ATTACH had the same */
 	WIRE_RESIZE, /* ROWS COLUMNS */
 	WIRE_CLOSE_STDIN,
 	WIRE_REOPEN, /* log rotation from outside */
@@ -49,7 +50,8 @@ enum wire_type {
 	WIRE_EXITED, /* the exit record's fields, after it was written */
 	WIRE_DONE,   /* answer to a command; ERROR when it failed */
 	/* D -> E */
-	WIRE_POSTSTOP, /* run the poststop hooks of what has stopped: fds: run dir; answered by STARTED */
+	WIRE_POSTSTOP, /* run the poststop hooks of what has stopped: fds: run dir; answered by
+			  STARTED */
 	WIRE_TYPE_COUNT
 };
 
@@ -109,17 +111,17 @@ enum wire_tag {
 };
 
 /* TAG_FLAGS */
-#define WIRE_TERMINAL	(1u << 0)
-#define WIRE_START_NOW	(1u << 1) /* run: no stop between create and start */
-#define WIRE_DIRECT_OUT (1u << 2) /* the client's fds become the container's own 0-2 */
-#define WIRE_KEEP_STDIN (1u << 3) /* -i: stdin stays open */
-#define WIRE_VOLATILE	(1u << 4)
-#define WIRE_WANT_MADE	(1u << 5)
-#define WIRE_NO_LOG	(1u << 6)
-#define WIRE_EXEC_CHILD (1u << 7) /* this init is an exec'd process, not a container */
-#define WIRE_NO_CACHE	(1u << 8)
+#define WIRE_TERMINAL	  (1u << 0)
+#define WIRE_START_NOW	  (1u << 1) /* run: no stop between create and start */
+#define WIRE_DIRECT_OUT	  (1u << 2) /* the client's fds become the container's own 0-2 */
+#define WIRE_KEEP_STDIN	  (1u << 3) /* -i: stdin stays open */
+#define WIRE_VOLATILE	  (1u << 4)
+#define WIRE_WANT_MADE	  (1u << 5)
+#define WIRE_NO_LOG	  (1u << 6)
+#define WIRE_EXEC_CHILD	  (1u << 7) /* this init is an exec'd process, not a container */
+#define WIRE_NO_CACHE	  (1u << 8)
 #define WIRE_HAS_POSTSTOP (1u << 10) /* in PREPARED: the bundle has poststop hooks */
-#define WIRE_STRICT	(1u << 9)
+#define WIRE_STRICT	  (1u << 9)
 
 /* TAG_FDS: one byte for each fd that travels beside the frame, in order. */
 enum wire_fd {

@@ -3,6 +3,7 @@
  */
 #include "cli.h"
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ int cmd_hand_over(struct cli *k)
 		argv[n++] = "--json";
 	for (size_t i = 0; i < words && !args_has(k, F_FACTS); i++)
 		argv[n++] = k->verbatim[i];
+	signal(SIGPIPE, SIG_DFL); /* an ignored one would be inherited */
 	if (program)
 		execv(program, (char *const *)(uintptr_t)argv);
 	kerr_fail(&e, KERR_PATH_OPEN, program ? errno : ENOENT,

@@ -161,7 +161,7 @@ static void stop_some(struct cli *k, size_t from, size_t n, int *status)
 		const char *id = k->args.v[from + i];
 		CLEANUP_FREE char *waiting = mem_printf("waiting for %s to stop", id);
 		const struct json *answer;
-		struct api_answer first;
+		struct api_answer first = { 0 };
 		int r = -1;
 
 		if (clients[i])

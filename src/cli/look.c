@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that only look. */
 #include "cli.h"
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- list
  * --------------------------------------------------------------------------------------------- */
@@ -325,13 +324,17 @@ static void log_one(struct cli *k, const struct json *l, struct buf *err)
 		buf_addc(b, '\n');
 }
 
-static int log_piece(struct cli *k, const struct json *piece, const char **last, struct kerr *e)
+/* @seen: lines up to that time were shown before the daemon went away. */
+static int log_piece(struct cli *k, const struct json *piece, const char *seen, const char **last,
+	struct kerr *e)
 {
 	CLEANUP_BUF struct buf err = BUF_INIT;
 	uint64_t dropped = json_get_u64(piece, "dropped", 0);
 
 	json_each(l, json_get(piece, "lines"))
 	{
+		if (seen && strcmp(json_get_string(l, "time", ""), seen) <= 0)
+			continue;
 		log_one(k, l, &err);
 		*last = json_get_string(l, "time", *last);
 	}
@@ -347,6 +350,7 @@ static int log_piece(struct cli *k, const struct json *piece, const char **last,
 static int log_stream(struct cli *k, const char **last, struct kerr *e)
 {
 	struct api_answer answer = { .continues = true };
+	const char *seen = *last;
 
 	while (answer.continues) {
 		struct arena *kept = k->a;
@@ -357,7 +361,7 @@ static int log_stream(struct cli *k, const char **last, struct kerr *e)
 		k->a = one;
 		r = talk_next(k, &answer, k->until, e);
 		k->a = kept;
-		if (r || log_piece(k, answer.params, &at, e))
+		if (r || log_piece(k, answer.params, seen, &at, e))
 			return -1;
 		if (at && at != *last)
 			*last = arena_strdup(k->a, at);

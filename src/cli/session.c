@@ -218,6 +218,7 @@ static void send_kill(struct session *s, int sig)
 
 	if (!s->started) {
 		s->pending_signal = sig;
+		s->unheard++;
 		return;
 	}
 	side_begin(s, &o);
@@ -381,6 +382,7 @@ static void output(struct session *s, struct flow *f, short in, short out)
 static void on_started(struct session *s, const struct json *p)
 {
 	s->started = true;
+	s->unheard = 0;
 	far_close(s); /* now only the container holds them: their end is its end */
 	s->id = json_get_string(p, "id", s->id);
 	s->uid = json_get_string(p, "uid", NULL);
@@ -469,8 +471,6 @@ static int lost(struct session *s, struct kerr *e)
 	}
 	if (until == DEADLINE_NEVER)
 		until = k->cut + AWAY_MS * NS_PER_MS;
-	if (args_has(k, F_STANDALONE))
-		return -1;
 	if (api_connect(k->host, &k->client, e) == 0) {
 		kerr_clear(e);
 		k->cut = 0;
@@ -531,7 +531,7 @@ static int turn(struct session *s, struct kerr *e)
 	output(s, &s->out, p[OUT_FROM].revents, p[OUT_TO].revents);
 	output(s, &s->err, p[ERR_FROM].revents, p[ERR_TO].revents);
 	if (p[CLIENT].revents && answers(s, e)) {
-		if (!api_client_lost(k->client))
+		if (!api_client_lost(k->client) || args_has(k, F_STANDALONE))
 			return -1;
 		kerr_clear(e);
 		return lost(s, e);

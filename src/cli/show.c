@@ -347,7 +347,7 @@ static const char *safe(struct cli *k, const char *text)
 
 void table_show(struct cli *k, struct table *t)
 {
-	size_t n = t->columns, *width = arena_array(k->a, n, sizeof *width);
+	size_t n = t->columns ? t->columns : 1, *width = arena_array(k->a, n, sizeof *width);
 	bool colours = show_colour();
 
 	for (size_t i = 0; i < n; i++)

@@ -38,21 +38,26 @@ static void quiet(void *arg, enum log_level level, const char *line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct api_hooks hooks = { any_role, echo, NULL };
-	struct api_limits limits = api_limits_default;
-	struct api_server *s;
-	struct loop *l;
+	static struct api_limits limits;
+	static struct api_server *s;
+	static struct loop *l;
 	size_t half = len ? data[0] * len / 256 : 0;
 	int pair[2];
 
-	limits.message_bytes = 4096;
-	log_to(quiet, NULL, LOG_ERROR);
-	if (loop_new(&l, NULL) || api_server_new(l, -1, &limits, &hooks, NULL, &s, NULL) ||
-		socket_pair(SOCK_STREAM, pair, NULL) || api_server_adopt(s, pair[0], NULL))
+	if (s == NULL) {
+		limits = api_limits_default;
+		limits.message_bytes = 4096;
+		log_to(quiet, NULL, LOG_ERROR);
+		if (loop_new(&l, NULL) || api_server_new(l, -1, &limits, &hooks, NULL, &s, NULL))
+			abort();
+	}
+	if (socket_pair(SOCK_STREAM, pair, NULL) || api_server_adopt(s, pair[0], NULL))
 		abort();
 	api_server_feed(s, data, half); /* two pieces, cut anywhere */
 	api_server_feed(s, data + half, len - half);
-	api_server_free(s);
-	loop_free(l);
 	fd_closep(&pair[1]);
+	while (api_server_connections(s))
+		if (loop_turn(l, 0, NULL))
+			abort();
 	return 0;
 }

@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A kapseld of straw for tests/system/cli.sh: it answers on a socket, and "containers" are sh -c."""
-import array, json, os, pty, signal, socket, subprocess, sys, threading, time
+"""A kapseld of straw for tests/system/cli.sh: it answers on a socket, and "containers" are sh -c.
 
-PATH, JOURNAL = sys.argv[1], sys.argv[2]
+cli-mock.py SOCKET JOURNAL, or as kapsel --standalone starts it: --socket PATH --run-dir DIR ... --lifeline FD"""
+import array, json, os, pty, select, shutil, signal, socket, subprocess, sys, threading, time
+
+if "--lifeline" in sys.argv:
+    given = dict(zip(sys.argv[2::2], sys.argv[3::2]))  # after --foreground
+    PATH, JOURNAL = given["--socket"], given["--run-dir"] + "/calls"
+else:
+    given, (PATH, JOURNAL) = {}, sys.argv[1:3]
 lock = threading.Lock()
 live, seen, exits = {}, {}, {}
 
@@ -197,5 +203,20 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(PATH)
 listener.listen(64)
+
+
+def lifeline(fd):
+    hup = select.poll()
+    hup.register(os.dup(fd), 0)  # POLLHUP is always told
+    threading.Thread(target=Peer(socket.socket(fileno=fd)).serve, daemon=True).start()
+    hup.poll()
+    for c in live.values():
+        c.kill()
+    shutil.rmtree(given["--run-dir"])
+    os._exit(0)
+
+
+if given:
+    threading.Thread(target=lifeline, args=(int(given["--lifeline"]),), daemon=True).start()
 while True:
     threading.Thread(target=Peer(listener.accept()[0]).serve, daemon=True).start()

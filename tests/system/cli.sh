@@ -61,6 +61,31 @@ is "a call that was cut off is repeated" "$(kapsel run --id cut-early "$T/b" -- 
 is "with the same request" "$(jq -r 'select(.parameters.id == "cut-early") | .parameters.request' "$T/calls" | sort | uniq -c | awk '{ print $1 }')" 3
 is "what ran when it died is waited for" "$(st kapsel run --id cut-late "$T/b" -- 'sleep 0.3; echo end; exit 4') $(cat "$T/o")" "4 end"
 
+# a daemon for one call
+mkdir "$T/bin"
+cp "$BIN/kapsel" "$T/bin/"
+printf '#!/bin/sh\nexec python3 %s/tests/system/cli-mock.py "$@"\n' "$PWD" >"$T/bin/kapseld"
+chmod +x "$T/bin/kapseld"
+is "--standalone brings its own kapseld" "$(st "$T/bin/kapsel" --standalone run "$T/b" -- 'echo alone; exit 3') $(cat "$T/o")" "3 alone"
+is "and leaves nothing" "$(find /run -maxdepth 1 -name 'kapsel-????????????????')" ""
+"$T/bin/kapsel" --standalone run --id alone "$T/b" -- 'trap "exit 9" TERM; while :; do sleep 0.05; done' &
+p=$!
+sleep 1
+kill -TERM $p
+set +e; wait $p; rc=$?; set -e
+is "signals arrive" "$rc" 9
+"$T/bin/kapsel" --standalone run "$T/b" -- 'exec sleep 100' &
+p=$!
+sleep 1
+kill -KILL $p
+set +e; wait $p; set -e
+for _ in $(seq 20); do [ -n "$(find /run -maxdepth 1 -name 'kapsel-????????????????')" ] || break; sleep 0.1; done
+is "its death is the daemon's" "$(find /run -maxdepth 1 -name 'kapsel-????????????????'; ps -e -o pid,stat,args | grep '[s]leep 100')" ""
+printf '#!/bin/sh\necho no such thing >&2; exit 1\n' >"$T/bin/kapseld"
+is "a kapseld that does not live" "$(st "$T/bin/kapsel" --standalone run "$T/b")" 125
+like "has last words" "$(cat "$T/e")" 'did not live to answer; it said: no such thing'
+rm "$T/bin/kapseld"
+
 # looking
 is "list -q prints ids of all pages" "$(kapsel list -q | tr '\n' ' ')" "a b c "
 like "a table has a head" "$(kapsel list | head -n 1)" '^ID +STATE +PID +EXIT +SINCE +BUNDLE$'
@@ -98,8 +123,8 @@ like "a missing daemon" "$(kapsel -H "$T/nosock" list 2>&1 || :)" 'no kapseld an
 like "an error as JSON" "$(kapsel -H "$T/nosock" --json list 2>&1 | jq -r .error.code)" KAPSEL-DAEMON-MISSING
 for c in $(kapsel --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }'); do
 	like "$c has help" "$(kapsel "$c" --help)" "^kapsel $c.*: "
-	like "bash completes $c" "$(kapsel completion bash)" "^	$c[)|]"
-	like "zsh completes $c" "$(kapsel completion zsh)" "^	$c[)|].*_arguments"
+	like "bash completes $c" "$(kapsel completion bash)" "^	${c}[)|]"
+	like "zsh completes $c" "$(kapsel completion zsh)" "^	${c}[)|].*_arguments"
 	kapsel "$c" --help | awk '/^Flags/ { on = 1; next } on && match($0, /--[a-z-]+/) { print substr($0, RSTART, RLENGTH) }' |
 	while read -r flag; do
 		kapsel completion bash | grep -q -- "^		if .*$flag" || echo "NOT OK - bash does not know $flag"
