@@ -396,6 +396,7 @@ int executor_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	quiet();
+	umask(022); /* what a container begins with; files of ours say their modes */
 	job_init(&x.j);
 	if (proc_root(&e) < 0 || facts_read(&x.j.facts, &e))
 		return failed(&e);
