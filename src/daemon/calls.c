@@ -803,10 +803,12 @@ static enum source_answer capture_ready(struct source *s, uint32_t events)
 
 static void capture_closed(struct source *s)
 {
-	struct capture *c = (struct capture *)(void *)s;
-	struct exec *x = c->x;
+	struct exec *x = ((struct capture *)(void *)s)->x;
 
-	if (x->ended && !x->out[0].s.loop && !x->out[1].s.loop && x->call)
+	x->captures--;
+	if (x->over)
+		exec_release(x);
+	else if (x->ended && x->captures == 0)
 		exec_end(x, NULL);
 }
 
@@ -825,6 +827,7 @@ static int capture_begin(struct daemon *d, struct exec *x, struct stdio *s, size
 			close(p[0]);
 			return -1;
 		}
+		x->captures++;
 	}
 	return 0;
 }

@@ -75,7 +75,8 @@ struct exec {
 	uint64_t instance;
 	struct api_call *call;
 	pid_t pid;
-	bool detach, more, capture, ended;
+	bool detach, more, capture, ended, over;
+	int captures; /* sources that are still open */
 	struct capture out[2];
 	struct exit_record exit;
 	uint64_t started;
@@ -146,6 +147,7 @@ void on_executor(struct pair *p, struct wire_in *m); /* its answers */
 void on_executor_gone(struct pair *p);
 void on_monitor(struct pair *p, struct wire_in *m);
 void exec_end(struct exec *x, const struct kerr *e);
+void exec_release(struct exec *x);
 const char *caller_text(struct api_call *c, struct arena *a);
 
 /* calls.c */

@@ -45,6 +45,12 @@ struct box *box_new(struct daemon *d, const char *id)
 	return b;
 }
 
+/* The loop may still hold the monitor's source: its memory goes last. */
+static void free_memory(struct source *s)
+{
+	free((char *)s - offsetof(struct box, monitor));
+}
+
 void box_free(struct box *b)
 {
 	struct box **at = &b->d->table[slot(b->id)];
@@ -54,8 +60,10 @@ void box_free(struct box *b)
 	if (*at)
 		*at = b->next;
 	b->d->boxes--;
-	if (b->monitor.loop)
-		loop_end(b->d->loop, &b->monitor);
+	if (b->pair)
+		b->pair->box = NULL;
+	if (b->helper)
+		b->helper->box = NULL;
 	for (size_t i = 0; i < b->exits.n; i++)
 		free(b->exits.v[i]);
 	vec_free(&b->exits);
@@ -69,7 +77,13 @@ void box_free(struct box *b)
 	free(b->annotations);
 	free(b->overrides);
 	free(b->error);
-	free(b);
+	b->life = LIFE_REMOVED;
+	if (!b->monitor.loop) {
+		free(b);
+		return;
+	}
+	b->monitor.closed = free_memory;
+	loop_end(b->d->loop, &b->monitor);
 }
 
 /* ---- what is told and kept -------------------------------------------------------------------------------------- */
@@ -364,7 +378,10 @@ void on_executor(struct pair *p, struct wire_in *m)
 		break;
 	case WIRE_FAILED:
 		p->box = NULL;
-		if (p->order == WIRE_CREATE) {
+		if (p->order == WIRE_CREATE && b->life != LIFE_CREATING) {
+			b->pair = NULL; /* a poststart hook: the executor has killed it, its end will come */
+			box_event(b, "hookFailed", e.message);
+		} else if (p->order == WIRE_CREATE) {
 			b->pair = NULL;
 			box_failed(b, &e);
 		} else {
@@ -385,26 +402,27 @@ void on_executor_gone(struct pair *p)
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct box *b = p->box;
 
-	if (p->exec && !p->exec->pid && !p->exec->ended) {
-		kerr_fail(&e, KERR_MONITOR, 0, "the executor ended without an answer");
-		exec_end(p->exec, &e);
+	if (p->exec) {
+		if (!p->exec->pid && !p->exec->ended) {
+			kerr_fail(&e, KERR_MONITOR, 0, "the executor ended without an answer");
+			exec_end(p->exec, &e);
+		}
 		return;
 	}
-	if (b == NULL || p->exec)
+	p->box = NULL;
+	if (b == NULL)
 		return;
-	if (p->order == WIRE_POSTSTOP) {
-		p->box = NULL;
-		b->helper = NULL;
-		remove_files(b);
-	} else if (p->order == WIRE_START) {
-		p->box = NULL;
-		b->helper = NULL;
-	} else if (b->life == LIFE_CREATING) {
-		p->box = NULL;
+	if (b->pair == p)
 		b->pair = NULL;
-		kerr_fail(&e, KERR_MONITOR, 0, "the executor ended without an answer");
+	if (b->helper == p)
+		b->helper = NULL;
+	kerr_fail(&e, KERR_MONITOR, 0, "the executor ended without an answer");
+	if (p->order == WIRE_POSTSTOP)
+		remove_files(b);
+	else if (p->order == WIRE_START && b->life == LIFE_CREATED)
+		answer_waiters(b, WAIT_RUN, &e);
+	else if (b->life == LIFE_CREATING)
 		box_failed(b, &e);
-	}
 }
 
 /* ---- the monitor -------------------------------------------------------------------------------------------------- */
@@ -612,6 +630,7 @@ static void put_capture(struct json_out *o, const char *key, const struct captur
 	json_add_bytes(o, buf_str(&c->data), c->data.len);
 }
 
+/* A capture's source may still be in the loop's hands: the last one to go takes the memory along. */
 static void exec_free(struct exec *x)
 {
 	struct exec **at = &x->d->execs;
@@ -620,11 +639,19 @@ static void exec_free(struct exec *x)
 		at = &(*at)->next;
 	if (*at)
 		*at = x->next;
-	for (int i = 0; i < 2; i++) {
-		if (x->out[i].s.loop)
+	x->over = true;
+	for (int i = 0; i < 2; i++)
+		if (x->out[i].s.loop && !x->out[i].s.dead)
 			loop_end(x->d->loop, &x->out[i].s);
-		buf_free(&x->out[i].data);
-	}
+	exec_release(x);
+}
+
+void exec_release(struct exec *x)
+{
+	if (!x->over || x->captures)
+		return;
+	buf_free(&x->out[0].data);
+	buf_free(&x->out[1].data);
 	exit_record_free(&x->exit);
 	free(x);
 }
@@ -635,7 +662,7 @@ void exec_end(struct exec *x, const struct kerr *e)
 	struct json_out o = JSON_OUT(&b);
 
 	x->ended = true;
-	if (e == NULL && x->capture && (x->out[0].s.loop || x->out[1].s.loop))
+	if (e == NULL && x->captures)
 		return; /* what is still in the pipes comes first; their end comes back here */
 	if (x->pair) {
 		struct pair *p = x->pair;
