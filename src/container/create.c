@@ -538,9 +538,7 @@ struct container *container_create(const struct container_order *o, struct kerr 
 		container_free(c);
 		return NULL;
 	}
-	fd_closep(&c->sync);
-	close_detached(c);
-	return c;
+	return c; /* what is still open goes with the executor: its answer comes first */
 }
 
 void container_free(struct container *c)

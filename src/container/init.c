@@ -32,9 +32,7 @@ static int fail(struct kerr *e, const char *what)
 static int join_cgroup(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
-	if (c->cgroup == NULL || (cgroup_v2_fd(c->cgroup) >= 0))
-		return 0; /* born in it */
-	return cgroup_join(c->cgroup, e);
+	return c->cgroup ? cgroup_join(c->cgroup, e) : 0; /* v2: born in it */
 }
 
 static int become_root(struct container *c, const struct op *op, size_t i, struct kerr *e)

@@ -552,6 +552,8 @@ static void call_create(struct daemon *d, struct api_call *c, bool run)
 		fail(c, &e);
 		return;
 	}
+	b->counted = true;
+	d->creating++;
 	wait_for(b, c, !run ? WAIT_NOTHING : !flag(c, "wait") ? WAIT_RUN : b->policy.auto_remove ? WAIT_REMOVED : WAIT_EXIT);
 }
 

@@ -53,7 +53,7 @@ struct box {
 	uint64_t instance, created, started, finished, start_time, caller_uid;
 	pid_t pid, caller_pid;
 	enum life life;
-	bool terminal, is_volatile, has_poststop, delete_when_stopped, ended_early;
+	bool terminal, is_volatile, has_poststop, delete_when_stopped, ended_early, counted;
 	struct policy policy;
 	struct pair *pair;     /* its executor is at work */
 	struct pair *helper;   /* an executor that starts it or runs its poststop hooks */
@@ -121,6 +121,8 @@ struct daemon {
 	char *oci, *monitor_path;
 	int lifeline;
 	bool refill_soon;
+	size_t creating; /* boxes on their way: the pool waits */
+	struct cgroup *cgroup;
 };
 
 /* pool.c */
@@ -133,6 +135,7 @@ int find_programs(struct daemon *d, struct kerr *e);
 /* life.c */
 struct box *box_find(struct daemon *d, const char *id);
 struct box *box_new(struct daemon *d, const char *id);
+void box_settled(struct box *b); /* no longer being created */
 void box_free(struct box *b); /* out of the table, with all it owns */
 int box_save(struct box *b, struct kerr *e);
 void box_event(struct box *b, const char *type, const char *message);

@@ -51,6 +51,12 @@ static void free_memory(struct source *s)
 	free((char *)s - offsetof(struct box, monitor));
 }
 
+void box_settled(struct box *b)
+{
+	b->d->creating -= b->counted;
+	b->counted = false;
+}
+
 void box_free(struct box *b)
 {
 	struct box **at = &b->d->table[slot(b->id)];
@@ -60,6 +66,7 @@ void box_free(struct box *b)
 	if (*at)
 		*at = b->next;
 	b->d->boxes--;
+	box_settled(b);
 	if (b->pair)
 		b->pair->box = NULL;
 	if (b->helper)
@@ -294,6 +301,7 @@ static void box_runs(struct box *b)
 		return;
 	b->life = LIFE_RUNNING;
 	b->started = clock_wall_ns();
+	box_settled(b);
 	save_or_warn(b);
 	box_event(b, "started", NULL);
 	answer_waiters(b, WAIT_RUN, NULL);
@@ -368,6 +376,7 @@ void on_executor(struct pair *p, struct wire_in *m)
 	case WIRE_CREATED:
 		take_init(b, m);
 		b->life = LIFE_CREATED;
+		box_settled(b);
 		save_or_warn(b);
 		box_event(b, "created", NULL);
 		answer_waiters(b, WAIT_NOTHING, NULL);

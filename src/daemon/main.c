@@ -223,6 +223,23 @@ static int watch_signals(struct daemon *d, struct signals *s, struct kerr *e)
 	return s->s.fd < 0 ? kerr_fail(e, KERR_LIMIT, errno, "signalfd") : loop_add(d->loop, &s->s, EPOLLIN, e);
 }
 
+/* ---- the cgroup above all containers: there as long as we are, so that nobody makes it anew ------------------------- */
+
+static void hold_cgroup(struct daemon *d)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	if (cgroup_make(d->config.cgroup_parent, d->config.cgroup_parent, &d->cgroup, &e))
+		log_warning("%s: %s", d->config.cgroup_parent, e.message);
+}
+
+static void drop_cgroup(struct daemon *d)
+{
+	if (d->cgroup && cgroup_remove(d->cgroup, 0, NULL))
+		log_debug("%s has containers in it", d->config.cgroup_parent);
+	cgroup_free(d->cgroup);
+}
+
 /* ---- a daemon for one call ------------------------------------------------------------------------------------------ */
 
 struct lifeline { struct source s; struct daemon *d; };
@@ -308,6 +325,7 @@ static int run(struct daemon *d, struct kerr *e)
 	listener = listen_for_clients(d, e);
 	if (listener < 0 || api_server_new(d->loop, listener, NULL, &hooks, d, &d->server, e))
 		return -1;
+	hold_cgroup(d);
 	recover(d);
 	pool_refill(d);
 	if (hold_lifeline(d, &lifeline, e))
@@ -317,9 +335,9 @@ static int run(struct daemon *d, struct kerr *e)
 	log_info("kapseld %s serves %s: %zu containers", KAPSEL_VERSION, d->config.socket, d->boxes);
 	notify("READY=1");
 	while (!d->stopping) {
-		if (loop_turn(d->loop, d->refill_soon ? 1 : -1, e))
+		if (loop_turn(d->loop, d->refill_soon && d->creating == 0 ? 0 : -1, e))
 			return -1;
-		if (d->refill_soon) { /* after the calls, not before their answers */
+		if (d->refill_soon && (d->creating == 0 || d->idle_pairs == 0)) { /* not in a start's way */
 			d->refill_soon = false;
 			pool_refill(d);
 		}
@@ -327,6 +345,7 @@ static int run(struct daemon *d, struct kerr *e)
 	notify("STOPPING=1");
 	if (d->lifeline_cut)
 		end_everything(d);
+	drop_cgroup(d);
 	return 0;
 }
 

@@ -201,6 +201,7 @@ static struct container_order order_of(struct executor *x, int cache)
 		.run_dir = x->j.run_dir,
 		.cache = cache,
 		.sibling = true,
+		.parent_stays = true,
 		.death_signal = true,
 		.exec_target = -1,
 		.born = on_born,
