@@ -41,6 +41,16 @@ struct container_order {
 #endif
 };
 
+/**
+ * container_shield() - run from a copy of this program that nothing inside a container can write
+ *
+ * Executes the same program again, with the same arguments, from a read-only detached mount of its
+ * file, so that a /proc/PID/exe that a container gets hold of cannot be opened for writing
+ * (CVE-2019-5736). At once 0 where it runs from a read-only mount already. To be called first in
+ * main(), before anything is begun. Return: 0, or -1: KERR_PROCESS_SETUP; else it does not return.
+ */
+int container_shield(char *const *argv, struct kerr *e);
+
 struct container; /* between create and the end of the executor */
 
 /**
@@ -60,6 +70,9 @@ const char *container_cgroup(const struct container *c);
 
 /* Tells a waiting init to go; 0 when the program runs, -1 with init's error. */
 int container_start(int run_dir, deadline d, struct kerr *e);
+/* After a start: does the filter that @s asks for hold on @pid? KERR_SELF_CHECK; the caller kills.
+ */
+int container_check_filter(pid_t pid, const struct oci_spec *s, struct kerr *e);
 /* Hooks of one kind, in order. The first failure ends it (poststop: all are run, failures are
  * logged). */
 int container_hooks(

@@ -62,7 +62,8 @@ int log_add(struct log_writer *w, enum log_stream s, uint64_t wall_ns, const cha
 	struct kerr *e);
 /* A line of Kapsel's own; an unfinished line before it stays unfinished. Errors as log_add(). */
 int log_note(struct log_writer *w, uint64_t wall_ns, const char *text, struct kerr *e);
-/* The note that says that @bytes of output never came into the log, and why. */
+/* The note that says that @bytes of output never came into the log, and why. Unfinished lines are
+ * cut off there. */
 int log_note_dropped(
 	struct log_writer *w, uint64_t wall_ns, uint64_t bytes, const char *why, struct kerr *e);
 int log_flush(struct log_writer *w, struct kerr *e); /* whole records in one write(2) */

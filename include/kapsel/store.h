@@ -104,7 +104,8 @@ int journal_open(
 bool journal_close(struct journal *j, unsigned most_ms);
 const char *journal_id(const struct journal *j); /* 32 hexadecimal digits */
 
-/* Queues an entry and returns its number at once; the disk follows within group_ms. */
+/* Queues an entry and returns its number at once; the disk follows within group_ms. An audit line
+ * has the number of the event before it, and is not replayed: events are numbered without gaps. */
 uint64_t journal_add(
 	struct journal *j, enum journal_kind kind, uint64_t wall_ns, const char *json, size_t len);
 uint64_t journal_last(const struct journal *j);	   /* number of the newest entry; 0: none */

@@ -69,6 +69,7 @@ int fd_reopen(int fd, int flags, struct kerr *e);
 int fd_stat(int fd, struct stat *st, struct kerr *e);
 bool fd_is_dir(int fd);
 bool fd_is_procfs(int fd);
+uint64_t fd_mount_id(int fd); /* as in mountinfo: of the mount that @fd is on; 0 when unknown */
 bool fd_is_chardev(int fd, unsigned major, unsigned minor);
 int fd_path(int fd, struct buf *out,
 	struct kerr *e); /* readlink of our procfs's self/fd/N: for messages */
@@ -83,6 +84,7 @@ int path_listen(int dir, const char *name, int type, mode_t mode,
 int path_connect(int dir, const char *name, int type, struct kerr *e); /* non-blocking off */
 int path_listen_host(const char *path, int type, mode_t mode, struct kerr *e); /* any length */
 int path_connect_host(const char *path, int type, struct kerr *e);
+int path_host_chgrp(const char *path, gid_t gid, struct kerr *e); /* of a socket that we made */
 
 /* ---- procfs.c: one verified procfs ----------------------------------------------------------- */
 

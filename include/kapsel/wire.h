@@ -47,7 +47,8 @@ enum wire_type {
 	WIRE_REOPEN, /* log rotation from outside */
 	/* M -> D */
 	WIRE_STATE,  /* PHASE PID START_TIME INSTANCE DROPPED...; fd pidfd of init */
-	WIRE_EXITED, /* the exit record's fields, after it was written */
+	WIRE_EXITED, /* the exit record's fields, after it was written; then the end of the socket
+			says that the cgroup is gone as well */
 	WIRE_DONE,   /* answer to a command; ERROR when it failed */
 	/* D -> E */
 	WIRE_POSTSTOP, /* run the poststop hooks of what has stopped: fds: run dir; answered by

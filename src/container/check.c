@@ -3,20 +3,25 @@
 #include "private.h"
 #include <errno.h>
 #include <linux/mount.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <termios.h>
 #include <unistd.h>
 
 struct view {
 	char *status; /* /proc/self/status */
 	struct mount_line {
-		char *path, *options, *tags, *type;
+		uint64_t id;
+		char *root, *path, *options, *tags, *type; /* type: and source, super options */
 	} * mounts;
 	size_t nmounts;
 };
@@ -37,6 +42,14 @@ static const char *line_of(const struct view *v, const char *key)
 	return s ? s + strlen(key) : "";
 }
 
+/* @key is as it stands in status: "\nCapEff:\t". */
+static int status_differs(struct kerr *e, const char *key, const char *found, const char *asked)
+{
+	CLEANUP_FREE char *what = mem_strndup(key + 1, strcspn(key + 1, ":"));
+
+	return differs(e, what, found, asked);
+}
+
 static int same_caps(const struct view *v, const char *key, uint64_t asked, struct kerr *e)
 {
 	uint64_t found = strtoull(line_of(v, key), NULL, 16);
@@ -46,7 +59,7 @@ static int same_caps(const struct view *v, const char *key, uint64_t asked, stru
 		return 0;
 	snprintf(a, sizeof a, "%016llx", (unsigned long long)asked);
 	snprintf(f, sizeof f, "%016llx", (unsigned long long)found);
-	return differs(e, key + 1, f, a);
+	return status_differs(e, key, f, a);
 }
 
 static int four_ids(const struct view *v, const char *key, uint32_t id, struct kerr *e)
@@ -59,7 +72,7 @@ static int four_ids(const struct view *v, const char *key, uint32_t id, struct k
 		found[0] == id && found[1] == id && found[2] == id && found[3] == id)
 		return 0;
 	snprintf(asked, sizeof asked, "%u", id);
-	return differs(e, key + 1, "another", asked);
+	return status_differs(e, key, "another", asked);
 }
 
 static int by_number(const void *a, const void *b)
@@ -124,8 +137,9 @@ static void read_mounts(struct view *v, char *text)
 			cap = cap ? cap * 2 : 64;
 			v->mounts = mem_grow(v->mounts, cap, sizeof *v->mounts);
 		}
-		v->mounts[v->nmounts++] = (struct mount_line) { word[4], word[5],
-			inner ? inner : (char *)(uintptr_t) "", dash + 3 };
+		v->mounts[v->nmounts++] =
+			(struct mount_line) { strtoull(word[0], NULL, 10), word[3], word[4],
+				word[5], inner ? inner : (char *)(uintptr_t) "", dash + 3 };
 	}
 }
 
@@ -148,44 +162,146 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-static int mount_flags(const struct mount_line *m, uint64_t set, const char *path, struct kerr *e)
+static const struct mount_line *mount_by_id(const struct view *v, uint64_t id)
 {
-	static const struct {
-		uint64_t bit;
-		const char *name;
-	} flags[] = { { MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" },
-		{ MOUNT_ATTR_NODEV, "nodev" }, { MOUNT_ATTR_NOEXEC, "noexec" },
-		{ 0x00200000, "nosymfollow" } };
+	for (size_t i = 0; i < v->nmounts; i++)
+		if (v->mounts[i].id == id)
+			return &v->mounts[i];
+	return NULL;
+}
 
-	if (m == NULL)
-		return differs(e, path, "not mounted", "a mount");
-	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (set & flags[i].bit && !has_word(m->options, flags[i].name)) {
-			CLEANUP_FREE char *what = mem_printf("mount %s", path);
+static const struct {
+	uint64_t bit;
+	const char *name;
+} flag_names[] = { { MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" },
+	{ MOUNT_ATTR_NODEV, "nodev" }, { MOUNT_ATTR_NOEXEC, "noexec" },
+	{ MOUNT_ATTR_NODIRATIME, "nodiratime" }, { 0x00200000, "nosymfollow" } };
 
-			return differs(e, what, m->options, flags[i].name);
-		}
+static int flags_differ(const struct mount_line *m, const char *path, const char *no,
+	const char *flag, struct kerr *e)
+{
+	CLEANUP_FREE char *what = mem_printf("mount %s", path);
+	CLEANUP_FREE char *asked = mem_printf("%s%s", no, flag);
+
+	return differs(e, what, m->options, asked);
+}
+
+/* What is set is there, and what is cleared is not. */
+static int mount_flags(const struct mount_line *m, uint64_t set, uint64_t cleared, const char *path,
+	struct kerr *e)
+{
+	static const char *const atime[] = { "relatime", "noatime", NULL };
+	uint64_t how = set & MOUNT_ATTR__ATIME;
+
+	for (size_t i = 0; i < ARRAY_LEN(flag_names); i++) {
+		bool found = has_word(m->options, flag_names[i].name);
+
+		if (set & flag_names[i].bit && !found)
+			return flags_differ(m, path, "", flag_names[i].name, e);
+		if (cleared & ~set & flag_names[i].bit && found)
+			return flags_differ(m, path, "not ", flag_names[i].name, e);
+	}
+	if (!(cleared & MOUNT_ATTR__ATIME)) /* none was asked for */
+		return 0;
+	for (int i = 0; i < 2; i++)
+		if (has_word(m->options, atime[i]) !=
+			(how == (i ? MOUNT_ATTR_NOATIME : MOUNT_ATTR_RELATIME)))
+			return flags_differ(m, path, how ? "" : "strictatime, not ", atime[i], e);
 	return 0;
 }
 
-/* Symlinks in the rootfs may have led elsewhere: the plain path is looked for, and where it is no
- * mount point the one that the path leads to is. */
-static int check_mount(
-	struct container *c, const struct view *v, const char *path, uint64_t set, struct kerr *e)
+/* The very mount that the operation has made, by its number: a path may have led elsewhere. */
+static int check_mount(struct container *c, const struct view *v, size_t i, uint64_t set,
+	uint64_t cleared, const struct mount_line **out, struct kerr *e)
 {
-	CLEANUP_BUF struct buf real = BUF_INIT;
-	CLEANUP_FD int fd = -1;
-	const struct mount_line *m = mount_at(v, path);
+	const char *path = c->p->op[i].target;
+	const struct mount_line *m = c->id[i] ? mount_by_id(v, c->id[i]) : NULL;
 
-	if (m == NULL) {
-		fd = path_in(c->root, path, O_PATH, 0, NULL);
-		if (fd < 0 || fd_path(fd, &real, NULL))
-			return 0; /* covered by a later mount */
-		m = mount_at(v, buf_str(&real));
+	if (out)
+		*out = m;
+	return m ? mount_flags(m, set, cleared, path, e)
+		 : differs(e, path, "not mounted", "a mount");
+}
+
+static int check_tags(const struct mount_line *m, const struct op_mount *o, struct kerr *e)
+{
+	uint64_t last = o->npropagation ? o->propagation[o->npropagation - 1] : 0;
+	bool shared = strstr(m->tags, "shared:") != NULL,
+	     unbindable = strstr(m->tags, "unbindable") != NULL;
+
+	if (o->npropagation == 0)
+		return 0;
+	return shared == !!(last & (1 << 20)) && unbindable == !!(last & (1 << 17))
+		       ? 0
+		       : differs(e, "propagation", *m->tags ? m->tags : "private", "another");
+}
+
+static int check_cgroup_mounts(
+	struct container *c, const struct view *v, uint64_t set, struct kerr *e)
+{
+	for (size_t i = c->p->n; i < c->nfd; i++) {
+		const struct mount_line *m = c->id[i] ? mount_by_id(v, c->id[i]) : NULL;
+
+		if (c->id[i] == 0)
+			continue; /* no such hierarchy, or v2, whose mount is the one at the top */
 		if (m == NULL)
-			return 0;
+			return differs(e, "cgroup", "not mounted", "a mount");
+		if (mount_flags(m, set, 0, m->path, e))
+			return -1;
 	}
-	return mount_flags(m, set, path, e);
+	return 0;
+}
+
+static int check_one_mount(struct container *c, const struct view *v, size_t i, struct kerr *e)
+{
+	const struct op_mount *o = &c->p->op[i].u.mount;
+	uint64_t set = (o->attr_set & ~o->attr_rec_clr) | o->attr_rec_set,
+		 cleared = o->attr_clr | o->attr_rec_clr;
+	const struct mount_line *m;
+
+	if (check_mount(c, v, i, set, cleared, &m, e) || check_tags(m, o, e))
+		return -1;
+	if (o->cgroup)
+		return check_cgroup_mounts(c, v, set, e);
+	if (!o->bind && (strncmp(m->type, o->type, strlen(o->type)) != 0 ||
+				strchr(" .", m->type[strlen(o->type)]) == NULL))
+		return differs(e, "file system", m->type, o->type);
+	if (o->idmap && !has_word(m->options, "idmapped"))
+		return differs(e, "mount", m->options, "idmapped");
+	return 0;
+}
+
+/* A file is covered by the null device, a directory by something empty and read-only. */
+static int check_cover(struct container *c, const struct view *v, size_t i, struct kerr *e)
+{
+	const struct mount_line *m;
+	CLEANUP_FD int fd = -1;
+
+	if (c->id[i] == ID_ABSENT)
+		return 0;
+	if (check_mount(c, v, i, 0, 0, &m, e))
+		return -1;
+	if (strncmp(m->type, "tmpfs masked ", 13) == 0)
+		return mount_flags(m, MOUNT_ATTR_RDONLY, 0, c->p->op[i].target, e);
+	fd = path_in(c->root, c->p->op[i].target, O_PATH, 0, e);
+	if (fd < 0)
+		return -1;
+	return fd_is_chardev(fd, 1, 3)
+		       ? 0
+		       : differs(e, c->p->op[i].target, "something", "the null device");
+}
+
+/* "/" is the root file system's mount, and nothing of the old root is below it. */
+static int check_pivot(struct container *c, const struct view *v, struct kerr *e)
+{
+	const struct mount_line *m = mount_at(v, "/");
+	CLEANUP_FD int root = path_host_dir(AT_FDCWD, "/", e);
+
+	if (root < 0)
+		return -1;
+	if (fd_mount_id(root) != fd_mount_id(c->root) || m == NULL || m->id != fd_mount_id(c->root))
+		return differs(e, "/", "another mount", "the root file system");
+	return 0;
 }
 
 static int check_propagation(const struct view *v, const struct op *op, struct kerr *e)
@@ -204,34 +320,40 @@ static int check_propagation(const struct view *v, const struct op *op, struct k
  * -----------------------------------------------------------------------------------------------
  */
 
-static ino_t namespace_of(const char *name)
+static ino_t namespace_of(enum oci_namespace t)
 {
-	char path[32];
 	struct stat st;
-
-	snprintf(path, sizeof path, "self/ns/%s", name);
-	CLEANUP_FD int fd = proc_ns(path, NULL);
+	CLEANUP_FD int fd = proc_ns(ns_file(t), NULL);
 
 	return fd >= 0 && fd_stat(fd, &st, NULL) == 0 ? st.st_ino : 0;
 }
 
 static int check_namespaces(struct container *c, struct kerr *e)
 {
-	static const char *const names[OCI_NS_COUNT] = { "pid", "net", "mnt", "ipc", "uts", "user",
-		"cgroup", "time" };
-
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
 		const struct oci_ns *ns = oci_find_ns(c->p->spec, (enum oci_namespace)t);
-		ino_t now = namespace_of(names[t]);
+		ino_t now = namespace_of((enum oci_namespace)t);
+		const char *name = oci_ns_name((enum oci_namespace)t);
 
-		if (now == 0)
-			continue; /* this kernel has no such kind, and the plan has asked for none
-				   */
+		if (now == 0 && ns == NULL)
+			continue; /* this kernel has no such kind */
 		if (ns == NULL && now != c->outer[t])
-			return differs(e, names[t], "a namespace of its own", "the host's");
-		if (ns && ns->path == NULL && now == c->outer[t])
-			return differs(e, names[t], "the host's namespace", "one of its own");
+			return differs(e, name, "a namespace of its own", "the host's");
+		if (ns && ns->path == NULL && (now == 0 || now == c->outer[t]))
+			return differs(e, name, "the host's namespace", "one of its own");
+		if (ns && ns->path && (now == 0 || now != c->joined[t]))
+			return differs(e, name, "another namespace", ns->path);
 	}
+	return 0;
+}
+
+/* An exec is where the container's init is. */
+static int check_same_namespaces(struct container *c, struct kerr *e)
+{
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		if (c->joined[t] && namespace_of((enum oci_namespace)t) != c->joined[t])
+			return differs(e, oci_ns_name((enum oci_namespace)t), "another namespace",
+				"the container's");
 	return 0;
 }
 
@@ -296,8 +418,13 @@ static int check_device(struct container *c, const struct op *op, struct kerr *e
 		return -1;
 	if ((st.st_mode & S_IFMT) != op->u.device.type)
 		return differs(e, op->target, "something else", "a device");
-	if (S_ISCHR(st.st_mode) && !fd_is_chardev(fd, op->u.device.major, op->u.device.minor))
+	if (op->u.device.type != S_IFIFO &&
+		st.st_rdev != makedev(op->u.device.major, op->u.device.minor))
 		return differs(e, op->target, "another device", "the one of linux.devices");
+	if (!op->u.device.bind &&
+		((st.st_mode & 07777) != op->u.device.mode || st.st_uid != op->u.device.uid ||
+			st.st_gid != op->u.device.gid))
+		return differs(e, op->target, "of another mode or owner", "that of linux.devices");
 	return 0;
 }
 
@@ -325,54 +452,214 @@ static int check_scheduler(const struct op *op, struct kerr *e)
 		       : 0;
 }
 
+/* In a cgroup namespace of its own every line ends in ":/". */
 static int check_cgroup(struct container *c, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	bool own = oci_new_ns(c->p->spec, OCI_NS_CGROUP);
+	char *save = NULL;
 
-	if (c->cgroup == NULL || proc_read("self/cgroup", 65536, &b, e))
-		return c->cgroup ? -1 : 0;
-	/* In a cgroup namespace of its own every line ends in ":/". */
-	for (char *s = b.data, *end; *s; s = end + 1) {
+	if (c->cgroup_name == NULL && c->o->exec_target >= 0 &&
+		!(c->o->exec_cgroup && *c->o->exec_cgroup))
+		return 0; /* the container has none */
+	if (c->cgroup_name == NULL)
+		return differs(e, "cgroup", "not joined", "one of its own");
+	if (c->joined[OCI_NS_CGROUP] && c->o->exec_target < 0)
+		return 0; /* paths are relative to who knows what */
+	if (proc_read("self/cgroup", 65536, &b, e))
+		return -1;
+	for (char *s = strtok_r(b.data, "\n", &save); s; s = strtok_r(NULL, "\n", &save)) {
 		char *path = strchr(s, ':');
 
-		end = strchr(s, '\n');
-		if (end == NULL)
-			break;
-		*end = '\0';
 		path = path ? strchr(path + 1, ':') : NULL;
 		if (path &&
-			(own ? strcmp(path + 1, "/") != 0
-			     : !str_ends(path + 1, cgroup_path(c->cgroup))) &&
-			!(own && strcmp(path + 1, cgroup_path(c->cgroup)) == 0))
-			return differs(e, "cgroup", s, cgroup_path(c->cgroup));
+			(own ? strcmp(path + 1, "/") != 0 : !str_ends(path + 1, c->cgroup_name)))
+			return differs(e, "cgroup", s, c->cgroup_name);
 	}
 	return 0;
+}
+
+static int check_affinity(const struct op *op, struct kerr *e)
+{
+	cpu_set_t asked, found;
+
+	cpu_list(op->target, &asked);
+	if (sched_getaffinity(0, sizeof found, &found) < 0)
+		return kerr_fail(e, KERR_SELF_CHECK, errno, "read the CPUs");
+	return CPU_EQUAL(&asked, &found) ? 0 : differs(e, "CPUs", "another set", op->target);
+}
+
+static int check_offsets(const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (proc_read("self/timens_offsets", 4096, &b, e))
+		return -1;
+	for (size_t i = 0; i < op->u.offsets.n; i++) {
+		const struct oci_time_offset *o = &op->u.offsets.v[i];
+		const char *line = strstr(buf_str(&b), o->clock);
+		long long secs;
+		unsigned long long ns;
+
+		if (line == NULL || sscanf(line + strlen(o->clock), "%lld %llu", &secs, &ns) != 2 ||
+			secs != o->secs.v || ns != o->nanosecs.v)
+			return differs(e, o->clock, line ? line : "missing", "timeOffsets");
+	}
+	return 0;
+}
+
+static int check_oom_score(const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (proc_read("self/oom_score_adj", 64, &b, e))
+		return -1;
+	return check_number("oom_score_adj", strtol(buf_str(&b), NULL, 10), op->u.number, e);
+}
+
+static int check_idmap(const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	const char *s;
+
+	if (proc_read("self/uid_map", 65536, &b, e))
+		return -1;
+	s = buf_str(&b);
+	for (size_t i = 0; i < op->u.idmap.nuids; i++) {
+		unsigned long long in, out, n;
+		int used = 0;
+
+		if (sscanf(s, "%llu %llu %llu%n", &in, &out, &n, &used) != 3 ||
+			in != op->u.idmap.uids[i].container || n != op->u.idmap.uids[i].size)
+			return differs(e, "uid_map", buf_str(&b), "uidMappings");
+		s += used;
+	}
+	return s[strspn(s, " \n")] ? differs(e, "uid_map", buf_str(&b), "uidMappings") : 0;
+}
+
+static int check_link(struct container *c, const struct op *op, struct kerr *e)
+{
+	CLEANUP_FD int fd = path_in(c->root, op->target, O_PATH | O_NOFOLLOW, 0, e);
+
+	/* What the bundle's own /dev holds instead is its own affair; nothing at all is not. */
+	return fd < 0 ? kerr_fail(e, KERR_SELF_CHECK, ENOENT, "%s", op->target) : 0;
+}
+
+static int check_loopback(struct kerr *e)
+{
+	CLEANUP_FD int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_name = "lo" };
+
+	if (s < 0 || ioctl(s, SIOCGIFFLAGS, &r) < 0)
+		return 0;
+	return r.ifr_flags & IFF_UP ? 0 : differs(e, "lo", "down", "up");
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fd_stat(a, &x, NULL) == 0 && fd_stat(b, &y, NULL) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino && x.st_rdev == y.st_rdev;
+}
+
+static int check_stdio(struct container *c, const struct op *op, struct kerr *e)
+{
+	bool terminal = op->u.console.terminal;
+
+	for (int fd = 0; fd < 3; fd++) {
+		int asked = terminal ? c->slave : c->o->stdio[fd];
+
+		if (asked >= 0 ? !same_file(fd, asked)
+			       : fcntl(fd, F_GETFD) >= 0 && !fd_is_chardev(fd, 1, 3))
+			return differs(e, "stdio", "something else",
+				terminal ? "the terminal" : "what was given");
+	}
+	if (terminal && tcgetsid(0) != getsid(0))
+		return differs(e, "terminal", "not the controlling one", "the controlling one");
+	return (terminal || c->o->exec_target < 0) && getsid(0) != getpid()
+		       ? differs(e, "session", "another's", "its own")
+		       : 0;
+}
+
+static int check_keyring(struct container *c, struct kerr *e)
+{
+	long now = syscall(SYS_keyctl, 0, -3, 0);
+
+	return now > 0 && now == c->keyring
+		       ? differs(e, "session keyring", "the executor's", "its own")
+		       : 0;
+}
+
+static int check_cwd(struct container *c, const struct op *op, struct kerr *e)
+{
+	CLEANUP_FD int asked = path_in(c->root, op->target, O_PATH | O_DIRECTORY, 0, e);
+	CLEANUP_FD int now = path_host_dir(AT_FDCWD, ".", e);
+	struct stat a, b;
+
+	if (asked < 0 || now < 0 || fd_stat(asked, &a, e) || fd_stat(now, &b, e))
+		return -1;
+	return a.st_ino == b.st_ino && a.st_dev == b.st_dev
+		       ? 0
+		       : differs(e, "cwd", "another directory", op->target);
+}
+
+/* Loaded before the ids change where there is no no_new_privs; else it is still to come. */
+static int check_filter(
+	struct container *c, const struct view *v, const struct op *op, struct kerr *e)
+{
+	const struct op *check = c->p->op;
+
+	while (check->kind != OP_CHECK)
+		check++;
+	return op > check || *line_of(v, "\nSeccomp:\t") == '2'
+		       ? 0
+		       : differs(e, "Seccomp", "0", "2: the filter");
 }
 
 static int check_op(
 	struct container *c, const struct view *v, const struct op *op, size_t i, struct kerr *e)
 {
-	const uint64_t visible = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-				 MOUNT_ATTR_NOEXEC | 0x00200000;
 	char asked[32];
 
 	switch (op->kind) {
 	case OP_MOUNT:
-		return op->u.mount.cgroup
-			       ? 0
-			       : check_mount(c, v, op->target,
-					 (op->u.mount.attr_set | op->u.mount.attr_rec_set) &
-						 visible,
-					 e);
+		return check_one_mount(c, v, i, e);
+	case OP_ROOT:
+		return c->id[i] ? 0 : differs(e, "/", "not mounted", "the root file system");
+	case OP_PIVOT:
+		return check_pivot(c, v, e);
 	case OP_ROOT_READONLY:
-		return check_mount(c, v, "/", MOUNT_ATTR_RDONLY, e);
+		return has_word(mount_at(v, "/") ? mount_at(v, "/")->options : "", "ro")
+			       ? 0
+			       : differs(e, "/", "writable", "read-only");
 	case OP_READONLY_PATH:
-		return c->fd[i] == -3	? check_mount(c, v, op->target, MOUNT_ATTR_RDONLY, e)
-		       : c->fd[i] == -1 ? 0
-					: differs(e, op->target, "not covered", "read-only");
+		return c->id[i] == ID_ABSENT ? 0
+					     : check_mount(c, v, i, MOUNT_ATTR_RDONLY, 0, NULL, e);
 	case OP_MASK:
-		return c->fd[i] == -3 ? check_mount(c, v, op->target, 0, e) : 0;
+		return check_cover(c, v, i, e);
+	case OP_CONSOLE:
+		return c->o->exec_target >= 0 ? 0 : check_mount(c, v, i, 0, 0, NULL, e);
+	case OP_SYMLINK:
+		return check_link(c, op, e);
+	case OP_LOOPBACK:
+		return check_loopback(e);
+	case OP_OOM_SCORE:
+		return check_oom_score(op, e);
+	case OP_IDMAP:
+		return check_idmap(op, e);
+	case OP_TIME_OFFSETS:
+		return check_offsets(op, e);
+	case OP_AFFINITY:
+		return op->side == SIDE_INIT ? check_affinity(op, e) : 0;
+	case OP_STDIO:
+		return check_stdio(c, op, e);
+	case OP_KEYRING:
+		return check_keyring(c, e);
+	case OP_SECCOMP:
+		return check_filter(c, v, op, e);
+	case OP_CWD:
+		return check_cwd(c, op, e);
 	case OP_ROOT_PROPAGATION:
 		return check_propagation(v, op, e);
 	case OP_DEVICE:
@@ -416,7 +703,8 @@ static int check_op(
 	case OP_CGROUP_JOIN:
 		return check_cgroup(c, e);
 	case OP_CLONE:
-		return c->o->exec_target >= 0 ? 0 : check_namespaces(c, e);
+		return c->o->exec_target >= 0 ? check_same_namespaces(c, e)
+					      : check_namespaces(c, e);
 	default:
 		return 0;
 	}
@@ -426,9 +714,75 @@ static int check_all(struct container *c, const struct view *v, struct kerr *e)
 {
 	for (size_t i = 0; i < c->p->n; i++)
 		if (check_op(c, v, &c->p->op[i], i, e)) {
-			step_failed(&c->p->op[i], e);
-			return -1;
+			if (e)
+				e->code = KERR_SELF_CHECK;
+			return step_failed(&c->p->op[i], e);
 		}
+	return 0;
+}
+
+/* ---- from outside
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static bool idle_rules(const struct plan *p, const char *file)
+{
+	if (!str_eq(file, "cpu.shares") && !str_eq(file, "cpu.weight"))
+		return false;
+	for (size_t i = 0; i < p->n; i++)
+		if (p->op[i].kind == OP_CGROUP_WRITE && str_eq(p->op[i].u.write.file, "cpu.idle"))
+			return true; /* the kernel sets the shares of idle groups */
+	return false;
+}
+
+static int check_setting(struct container *c, const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf now = BUF_INIT;
+
+	if (!op->u.write.read_back || idle_rules(c->p, op->u.write.file))
+		return 0;
+	if (cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
+		return 0; /* written only */
+	now.data[strcspn(now.data, "\n")] = '\0';
+	return same_setting(op->u.write.value, now.data)
+		       ? 0
+		       : differs(e, op->u.write.file, now.data, op->u.write.value);
+}
+
+static bool denies_all(const struct cgroup_device *d)
+{
+	return !d->allow && d->major < 0 && d->minor < 0 && d->access == 7 && d->type == 'a';
+}
+
+/* v1 shows its list: what is denied altogether has no line for all, what is allowed has one. */
+static int check_devices(struct container *c, const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf list = BUF_INIT;
+	bool denied = false;
+
+	if (c->p->facts->cgroup_layout == CGROUP_V2 ||
+		cgroup_read(c->cgroup, "devices", "devices.list", &list, NULL))
+		return 0;
+	for (size_t i = 0; i < op->u.devices.n; i++)
+		denied |= denies_all(&op->u.devices.v[i]);
+	if (denied && strstr(buf_str(&list), "a *:* rwm"))
+		return differs(e, "devices.list", "a *:* rwm", "linux.resources.devices");
+	return 0;
+}
+
+int check_outside(struct container *c, struct kerr *e)
+{
+	for (size_t i = 0; i < c->p->n; i++) {
+		const struct op *op = &c->p->op[i];
+		int rc = 0;
+
+		if (op->kind == OP_CGROUP_WRITE)
+			rc = check_setting(c, op, e);
+		else if (op->kind == OP_CGROUP_DEVICES)
+			rc = check_devices(c, op, e);
+		if (rc)
+			return step_failed(op, e);
+	}
 	return 0;
 }
 
@@ -441,8 +795,6 @@ int do_check(struct container *c, const struct op *op, size_t i, struct kerr *e)
 
 	(void)op;
 	(void)i;
-	if (c->o->exec_target >= 0)
-		proc_close(); /* one of this pid namespace */
 	if (proc_read("self/status", 65536, &status, e) ||
 		proc_read("self/mountinfo", 16u << 20, &mounts, e))
 		return -1;

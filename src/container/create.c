@@ -52,7 +52,7 @@ static int cgroup_op(struct container *c, const struct op *op, size_t i, struct 
 
 /* "0,1" for "0-1", "max" for 2^64-1, rounded to pages: only what differs in kind is a difference.
  */
-static bool same_setting(const char *asked, const char *found)
+bool same_setting(const char *asked, const char *found)
 {
 	uint64_t a, f;
 	CLEANUP_FREE char *line = mem_strndup(found, strcspn(found, "\n"));
@@ -68,27 +68,24 @@ static bool same_setting(const char *asked, const char *found)
 	       NULL; /* a list, or a line with a key: the kernel has its own form */
 }
 
+static int no_cgroup(struct kerr *e)
+{
+	return kerr_fail(e, KERR_SELF_CHECK, 0, "there is no cgroup");
+}
+
 static int cgroup_write_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
-	CLEANUP_BUF struct buf now = BUF_INIT;
-
 	(void)i;
-	if (cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file, op->u.write.value, e))
-		return -1;
-	if (!op->u.write.read_back ||
-		cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
-		return 0;
-	if (!same_setting(op->u.write.value, buf_str(&now)))
-		return kerr_fail(e, KERR_SELF_CHECK, 0, "%s holds '%.*s', not '%s'",
-			op->u.write.file, (int)strcspn(buf_str(&now), "\n"), buf_str(&now),
-			op->u.write.value);
-	return 0;
+	return c->cgroup ? cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file,
+				   op->u.write.value, e)
+			 : no_cgroup(e);
 }
 
 static int cgroup_devices_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	(void)i;
-	return cgroup_devices(c->cgroup, op->u.devices.v, op->u.devices.n, e);
+	return c->cgroup ? cgroup_devices(c->cgroup, op->u.devices.v, op->u.devices.n, e)
+			 : no_cgroup(e);
 }
 
 static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
@@ -100,7 +97,14 @@ static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
 	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
 	[OCI_NS_TIME] = CLONE_NEWTIME };
 
-/* Opened and judged here; init enters it. */
+static ino_t fd_inode(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fd_stat(fd, &st, NULL) == 0 ? st.st_ino : 0;
+}
+
+/* Opened and judged here, entered around the clone or by init. */
 static int join_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	CLEANUP_FD int fd = path_host(AT_FDCWD, op->u.ns.path, O_RDONLY, e);
@@ -111,6 +115,7 @@ static int join_op(struct container *c, const struct op *op, size_t i, struct ke
 	if (type != ns_flags[op->u.ns.type])
 		return kerr_fail(e, KERR_NAMESPACE, 0, "%s is no %s namespace", op->u.ns.path,
 			oci_ns_name(op->u.ns.type));
+	c->joined[op->u.ns.type] = fd_inode(fd);
 	c->fd[i] = fd_take(&fd);
 	return 0;
 }
@@ -201,25 +206,29 @@ static int hook_op(struct container *c, const struct op *op, size_t i, struct ke
 	return run_hook(op->u.hook.hook, &state, e);
 }
 
-static int affinity_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+void cpu_list(const char *s, cpu_set_t *out)
 {
-	cpu_set_t set;
-	const char *s = op->target;
-
-	(void)c;
-	(void)i;
-	CPU_ZERO(&set);
+	CPU_ZERO(out);
 	while (*s) {
 		char *end;
 		unsigned long a = strtoul(s, &end, 10),
 			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
 
 		for (; a <= b && a < CPU_SETSIZE; a++)
-			CPU_SET((size_t)a, &set);
-		s = *end == ',' ? end + 1 : end;
-		if (*end && *end != ',')
+			CPU_SET((size_t)a, out);
+		if (*end != ',')
 			break;
+		s = end + 1;
 	}
+}
+
+static int affinity_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	cpu_set_t set;
+
+	(void)c;
+	(void)i;
+	cpu_list(op->target, &set);
 	if (sched_setaffinity(0, sizeof set, &set) < 0)
 		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "CPUs %s", op->target);
 	return 0;
@@ -258,104 +267,235 @@ static int apply(struct container *c, size_t i, struct kerr *e)
  * ------------------------------------------------------------------------------------------------
  */
 
+static const char *const ns_files[OCI_NS_COUNT] = { [OCI_NS_PID] = "self/ns/pid",
+	[OCI_NS_NETWORK] = "self/ns/net",
+	[OCI_NS_MOUNT] = "self/ns/mnt",
+	[OCI_NS_IPC] = "self/ns/ipc",
+	[OCI_NS_UTS] = "self/ns/uts",
+	[OCI_NS_USER] = "self/ns/user",
+	[OCI_NS_CGROUP] = "self/ns/cgroup",
+	[OCI_NS_TIME] = "self/ns/time" };
+
+int ns_flag(enum oci_namespace t)
+{
+	return ns_flags[t];
+}
+
+const char *ns_file(enum oci_namespace t)
+{
+	return ns_files[t];
+}
+
+/* Of the process that an exec joins: its number is in the pidfd's own description. */
+static pid_t pid_of(int pidfd)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char name[48];
+	const char *line;
+
+	snprintf(name, sizeof name, "self/fdinfo/%d", pidfd);
+	line = proc_read(name, 4096, &b, NULL) ? NULL : strstr(buf_str(&b), "\nPid:\t");
+	return line ? (pid_t)strtol(line + 6, NULL, 10) : 0;
+}
+
 static void note_namespaces(struct container *c)
 {
-	static const char *const names[OCI_NS_COUNT] = { "pid_for_children", "net", "mnt", "ipc",
-		"uts", "user", "cgroup", "time" };
+	pid_t target = c->o->exec_target >= 0 ? pid_of(c->o->exec_target) : 0;
 
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
-		char path[48];
-		struct stat st;
+		CLEANUP_FD int fd = proc_ns(ns_files[t], NULL);
+		char name[48];
 
-		snprintf(path, sizeof path, "self/ns/%s", t == OCI_NS_PID ? "pid" : names[t]);
-		CLEANUP_FD int fd = proc_ns(path, NULL);
-
-		c->outer[t] = fd >= 0 && fd_stat(fd, &st, NULL) == 0 ? st.st_ino : 0;
+		c->outer[t] = fd_inode(fd);
+		if (target <= 0)
+			continue;
+		snprintf(name, sizeof name, "%d/%s", (int)target, ns_files[t] + strlen("self/"));
+		fd_closep(&fd);
+		fd = proc_ns(name, NULL);
+		c->joined[t] = fd_inode(fd);
 	}
+	/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING */
+	c->keyring = syscall(SYS_keyctl, 0, -3, 0);
 }
 
-static bool joins(const struct container *c, enum oci_namespace t, int *fd)
+/* The namespaces that the clone's child is to be born in; ours are kept to come back to. */
+struct around {
+	int to[OCI_NS_COUNT], own[OCI_NS_COUNT];
+	bool target; /* an exec: the container's pid namespace, by its init's pidfd */
+};
+
+static void around_begin(const struct container *c, struct around *a, bool user)
 {
-	for (size_t i = 0; i < c->p->n; i++)
-		if (c->p->op[i].kind == OP_NAMESPACE_JOIN && c->p->op[i].u.ns.type == t) {
-			*fd = c->fd[i];
-			return true;
-		}
-	return false;
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		a->to[t] = a->own[t] = -1;
+	a->target = c->o->exec_target >= 0;
+	for (size_t i = 0; i < c->p->n; i++) {
+		const struct op *op = &c->p->op[i];
+
+		/* Init enters most by itself, unless its own user namespace would forbid that. */
+		if (op->kind == OP_NAMESPACE_JOIN && (user || op->u.ns.type == OCI_NS_PID))
+			a->to[op->u.ns.type] = c->fd[i];
+	}
+	if (a->target)
+		a->to[OCI_NS_PID] = c->o->exec_target;
 }
 
-static int enter_target(struct container *c, int flags, struct kerr *e)
+static int around_enter(struct around *a, struct kerr *e)
 {
-	if (setns(c->o->exec_target, flags) < 0)
-		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container");
+	for (int t = 0; t < OCI_NS_COUNT; t++) {
+		if (a->to[t] < 0 || t == OCI_NS_USER)
+			continue;
+		a->own[t] = proc_ns(ns_files[t], e);
+		if (a->own[t] < 0)
+			return -1;
+		if (setns(a->to[t], ns_flags[t]) < 0)
+			return kerr_fail(e, KERR_NAMESPACE, errno, "join the %s namespace",
+				oci_ns_name((enum oci_namespace)t));
+	}
+	/* Last, for it takes our rights on the others away. There is no way back. */
+	if (a->to[OCI_NS_USER] >= 0 && setns(a->to[OCI_NS_USER], CLONE_NEWUSER) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "join the user namespace");
 	return 0;
+}
+
+static void around_leave(struct around *a)
+{
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		if (a->own[t] >= 0) {
+			if (setns(a->own[t], ns_flags[t]) < 0)
+				log_warning("the executor cannot go back to its own %s namespace",
+					oci_ns_name((enum oci_namespace)t));
+			fd_closep(&a->own[t]);
+		}
+}
+
+bool joins_user(const struct container *c)
+{
+	return c->o->exec_target < 0 && c->joined[OCI_NS_USER];
+}
+
+struct birth {
+	struct container *c;
+	struct clone_args args;
+	struct around around;
+	size_t next; /* init's first operation */
+	int ours, inits;
+	long pid;
+	struct kerr *e;
+};
+
+static int clone_now(struct birth *b)
+{
+	b->pid = sys_clone3(&b->args, sizeof b->args);
+	if (b->pid == 0) {
+		close(b->ours);
+		b->c->sync = b->inits;
+		init_main(b->c, b->next);
+	}
+	return b->pid < 0 ? kerr_fail(b->e, KERR_NAMESPACE, errno, "clone") : 0;
+}
+
+/* On the executor's memory and fds, which waits; it joins what cannot be left again, and gives its
+ * child to the executor. */
+static int middle_main(void *arg)
+{
+	struct birth *b = arg;
+
+	b->args.flags |= CLONE_PARENT;
+	b->args.exit_signal = 0;
+	if (around_enter(&b->around, b->e) == 0)
+		clone_now(b);
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		fd_closep(&b->around.own[t]);
+	_exit(0);
+}
+
+static int clone_through_middle(struct birth *b)
+{
+	enum { STACK = 256 * 1024 };
+	CLEANUP_FREE char *stack = mem_zalloc(STACK);
+	CLEANUP_FD int pidfd = -1;
+	siginfo_t info;
+	int fd = -1;
+	pid_t pid = clone(middle_main, stack + STACK,
+		CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, b, &fd);
+
+	pidfd = fd;
+	if (pid < 0)
+		return kerr_fail(b->e, KERR_NAMESPACE, errno, "clone");
+	if (pidfd_wait(pidfd, &info, false, b->e))
+		return -1;
+	return b->pid > 0 ? 0 : -1;
+}
+
+static int clone_directly(struct birth *b)
+{
+	int rc = around_enter(&b->around, b->e) || clone_now(b) ? -1 : 0;
+
+	around_leave(&b->around);
+	return rc;
 }
 
 int clone_init(struct container *c, const struct op *op, struct kerr *e)
 {
-	int pair[2], pid_ns = -1, pidfd = -1;
-	CLEANUP_FD int own_pid = -1;
-	struct clone_args a = { .flags = op->u.clone.flags | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd };
-	bool exec = c->o->exec_target >= 0, other_pid = joins(c, OCI_NS_PID, &pid_ns) || exec;
-	long pid;
+	int pair[2], pidfd = -1, rc;
+	bool user = op->u.clone.flags & CLONE_NEWUSER, joined = joins_user(c);
+	struct birth b = { .c = c,
+		.args = { .flags = op->u.clone.flags | CLONE_PIDFD,
+			.pidfd = (uint64_t)(uintptr_t)&pidfd },
+		.next = (size_t)(op - c->p->op) + 1,
+		.e = e };
 
 	if (socket_pair(SOCK_SEQPACKET, pair, e))
 		return -1;
+	b.ours = pair[0];
+	b.inits = pair[1];
 	note_namespaces(c);
+	around_begin(c, &b.around, user || joined);
+	c->entered = user || joined;
 	if (c->o->sibling)
-		a.flags |= CLONE_PARENT;
+		b.args.flags |= CLONE_PARENT;
 	else
-		a.exit_signal = SIGCHLD;
+		b.args.exit_signal = SIGCHLD;
 	if (c->cgroup && cgroup_v2_fd(c->cgroup) >= 0) {
-		a.flags |= CLONE_INTO_CGROUP;
-		a.cgroup = (unsigned)cgroup_v2_fd(c->cgroup);
+		b.args.flags |= CLONE_INTO_CGROUP;
+		b.args.cgroup = (unsigned)cgroup_v2_fd(c->cgroup);
 	}
-	if (other_pid) {
-		own_pid = proc_ns("self/ns/pid", e);
-		if (own_pid < 0 || (exec ? enter_target(c, CLONE_NEWPID, e)
-					   : setns(pid_ns, CLONE_NEWPID) < 0
-						   ? kerr_fail(e, KERR_NAMESPACE, errno,
-							     "join the pid namespace")
-						   : 0)) {
-			close(pair[0]);
-			close(pair[1]);
-			return -1;
-		}
-	}
-	c->parent = c->o->sibling ? getppid() : getpid();
-	pid = sys_clone3(&a, sizeof a);
-	if (pid == 0) {
-		close(pair[0]);
-		c->sync = pair[1];
-		init_main(c, (size_t)(op - c->p->op) + 1);
-	}
-	if (pid < 0)
-		kerr_fail(e, KERR_NAMESPACE, errno, "clone");
+#ifdef KAPSEL_PLANT
+	if (c->o->fail_kind == OP_CLONE)
+		b.args.flags |= CLONE_THREAD; /* refused: it needs CLONE_SIGHAND */
+	if (c->o->wrong_kind == OP_CLONE)
+		b.args.flags &= ~(uint64_t)CLONE_NEWIPC, b.around.to[OCI_NS_PID] = -1;
+#endif
+	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);
-	if (other_pid && setns(own_pid, CLONE_NEWPID) < 0 && pid > 0)
-		log_warning("the executor's own pid namespace could not be restored");
-	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0 && pid > 0)
-		log_warning("the executor's own time namespace could not be restored");
+	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0)
+		log_warning("the executor cannot go back to its own time namespace");
 	c->sync = pair[0];
-	if (pid < 0)
-		return -1;
-	c->pid = (pid_t)pid;
-	c->pidfd = pidfd;
-	c->start_time = process_start_time(c->pid);
-	return 0;
+	if (b.pid > 0) { /* even where something failed after it: undo() is to find it */
+		c->pid = (pid_t)b.pid;
+		c->pidfd = pidfd;
+		c->start_time = process_start_time(c->pid);
+	}
+	return rc;
 }
 
 /* ---- the turns
  * --------------------------------------------------------------------------------------------------
  */
 
+/* Who joins a user namespace comes by way of a child of ours, and stays ours until we end. */
+static bool is_our_child(const struct container *c)
+{
+	return !c->o->sibling || joins_user(c);
+}
+
 static int init_died(struct container *c, struct kerr *e)
 {
 	bool gone = poll_one(c->pidfd, POLLIN, deadline_in_ms(1000));
 	siginfo_t info = { 0 };
 
-	if (gone && !c->o->sibling)
+	if (gone && is_our_child(c))
 		waitid((idtype_t)3 /* P_PIDFD */, (id_t)c->pidfd, &info, WEXITED | WNOWAIT);
 	if (info.si_code && info.si_code != 1 /* CLD_EXITED */)
 		return kerr_fail(
@@ -370,15 +510,26 @@ static int take_master(struct container *c, int *master, struct kerr *e)
 	return c->o->console(c->o->arg, fd_take(master), e);
 }
 
-/* Init's turn: until it hands over, waits for start or has executed the program. */
-static int init_turn(struct container *c, bool *done, struct kerr *e)
+/* Init's operations from @i on get a minute together, and its hooks the time that is theirs. */
+static deadline turn_deadline(const struct plan *p, size_t i)
 {
+	uint64_t ms = TURN_MS;
+
+	for (; i < p->n && p->op[i].side == SIDE_INIT && p->op[i].kind != OP_WAIT_START; i++)
+		if (p->op[i].kind == OP_HOOK)
+			ms += hook_ms(p->op[i].u.hook.hook);
+	return deadline_in_ms(ms);
+}
+
+/* Init's turn: until it hands over, waits for start or has executed the program. */
+static int init_turn(struct container *c, size_t from, bool *done, struct kerr *e)
+{
+	deadline d = turn_deadline(c->p, from);
 	bool checked = false;
 
 	for (;;) {
 		CLEANUP_FD int got = -1;
-		CLEANUP_BUF struct buf state = BUF_INIT;
-		int word = sync_recv(c->sync, &got, deadline_in_ms(TURN_MS), e);
+		int word = sync_recv(c->sync, &got, d, e);
 
 		switch (word) {
 		case SYNC_TURN:
@@ -412,6 +563,13 @@ static int born(struct container *c, struct kerr *e)
 	return c->o->born ? c->o->born(c->o->arg, &b, e) : 0;
 }
 
+static bool is_last_turn(const struct plan *p, size_t i)
+{
+	while (i < p->n && p->op[i].side == SIDE_INIT)
+		i++;
+	return i == p->n;
+}
+
 static int take_turns(struct container *c, size_t from, struct kerr *e)
 {
 	bool done = false, mine = true;
@@ -424,10 +582,12 @@ static int take_turns(struct container *c, size_t from, struct kerr *e)
 			i++;
 			continue;
 		}
+		if (is_last_turn(c->p, i) && check_outside(c, e))
+			return -1;
 		if (mine && sync_send(c->sync, SYNC_TURN, -1, e))
 			return init_died(c, e);
 		mine = false;
-		if (init_turn(c, &done, e))
+		if (init_turn(c, i, &done, e))
 			return -1;
 		while (i < c->p->n && c->p->op[i].side == SIDE_INIT)
 			i++;
@@ -448,7 +608,7 @@ static void undo(struct container *c)
 		pidfd_signal(c->pidfd, SIGKILL, NULL);
 		if (!poll_one(c->pidfd, POLLIN, deadline_in_ms(GONE_MS)))
 			log_warning("process %d does not end", (int)c->pid);
-		else if (!c->o->sibling)
+		else if (is_our_child(c))
 			pidfd_wait(c->pidfd, &info, true, NULL);
 	}
 	if (c->cgroup && c->o->exec_target < 0) {
@@ -479,6 +639,7 @@ static int prepare(struct container *c, struct kerr *e)
 	cgroup_mounts(&n);
 	c->nfd = c->p->n + n;
 	c->fd = mem_array(c->nfd + 1, sizeof *c->fd);
+	c->id = mem_array(c->nfd + 1, sizeof *c->id);
 	for (size_t i = 0; i < c->nfd; i++)
 		c->fd[i] = -1;
 	for (size_t i = 0; i < c->p->n; i++)
@@ -513,9 +674,9 @@ static int run_all(struct container *c, struct kerr *e)
 	if (listen_for_start(c, e) || i == c->p->n || clone_init(c, &c->p->op[i], e))
 		return i < c->p->n ? step_failed(&c->p->op[i], e) : -1;
 	fd_closep(&c->listen);
-	if (born(c, e))
+	if (born(c, e) || take_turns(c, i + 1, e))
 		return -1;
-	return take_turns(c, i + 1, e);
+	return c->p->options.wait_start ? 0 : container_check_filter(c->pid, c->p->spec, e);
 }
 
 static void close_detached(struct container *c)
@@ -541,12 +702,30 @@ struct container *container_create(const struct container_order *o, struct kerr 
 	return c; /* what is still open goes with the executor: its answer comes first */
 }
 
+int container_check_filter(pid_t pid, const struct oci_spec *s, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	const char *line;
+	char name[32];
+
+	snprintf(name, sizeof name, "%d/status", (int)pid);
+	if (s->linux_.seccomp == NULL || proc_read(name, 65536, &b, NULL))
+		return 0; /* none was asked for, or it has ended already */
+	line = strstr(buf_str(&b), "\nSeccomp:\t");
+	if (line == NULL || line[10] == '2' || strstr(buf_str(&b), "\nState:\tZ") ||
+		strstr(buf_str(&b), "\nState:\tX"))
+		return 0;
+	return kerr_fail(e, KERR_SELF_CHECK, 0, "the program runs without its seccomp filter");
+}
+
 void container_free(struct container *c)
 {
 	if (c == NULL)
 		return;
 	close_detached(c);
 	free(c->fd);
+	free(c->id);
+	free(c->cgroup_name);
 	fd_closep(&c->pidfd);
 	fd_closep(&c->sync);
 	fd_closep(&c->listen);

@@ -39,14 +39,21 @@ static int judge(const struct oci_hook *h, const siginfo_t *info, struct kerr *e
 	return kerr_fail(e, KERR_HOOK, 0, "%s was killed by signal %d", h->path, info->si_status);
 }
 
+uint64_t hook_ms(const struct oci_hook *h)
+{
+	return h->timeout.set ? (uint64_t)h->timeout.v * 1000 : NO_TIMEOUT_MS;
+}
+
 static int wait_hook(const struct oci_hook *h, int pidfd, pid_t pid, struct kerr *e)
 {
-	uint64_t ms = h->timeout.set ? h->timeout.v * 1000 : NO_TIMEOUT_MS;
+	uint64_t ms = hook_ms(h);
 	bool ended = poll_one(pidfd, 1 /* POLLIN */, deadline_in_ms(ms));
 	siginfo_t info;
 
-	/* Its whole group: the leader is not reaped yet, so the number is still its own. */
-	kill(-pid, SIGKILL);
+	/* Its whole group: the leader is not reaped yet, so the number is still its own. One that
+	 * ended in time may leave something behind on purpose: it holds nothing of ours. */
+	if (!ended)
+		kill(-pid, SIGKILL);
 	if (pidfd_wait(pidfd, &info, false, e))
 		return -1;
 	if (!ended)

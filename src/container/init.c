@@ -29,10 +29,19 @@ static int fail(struct kerr *e, const char *what)
 
 #define UNUSED_ARGS (void)c, (void)op, (void)i
 
+/* Its fds are directories of the host: none is left when the container's own can look at us. */
 static int join_cgroup(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	UNUSED_ARGS;
-	return c->cgroup ? cgroup_join(c->cgroup, e) : 0; /* v2: born in it */
+	if (c->cgroup == NULL)
+		return 0;
+	if (cgroup_join(c->cgroup, e)) /* v2: born in it */
+		return -1;
+	free(c->cgroup_name);
+	c->cgroup_name = mem_strdup(cgroup_path(c->cgroup));
+	cgroup_free(c->cgroup);
+	c->cgroup = NULL;
+	return 0;
 }
 
 static int become_root(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -181,22 +190,10 @@ static int personality_op(struct container *c, const struct op *op, size_t i, st
 
 static int final_affinity(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
-	UNUSED_ARGS;
 	cpu_set_t set;
-	const char *s = op->target;
 
-	CPU_ZERO(&set);
-	while (*s) {
-		char *end;
-		unsigned long a = strtoul(s, &end, 10),
-			      b = *end == '-' ? strtoul(end + 1, &end, 10) : a;
-
-		for (; a <= b && a < CPU_SETSIZE; a++)
-			CPU_SET((size_t)a, &set);
-		if (*end != ',')
-			break;
-		s = end + 1;
-	}
+	UNUSED_ARGS;
+	cpu_list(op->target, &set);
 	return sched_setaffinity(0, sizeof set, &set) < 0 ? fail(e, "set the CPUs") : 0;
 }
 
@@ -272,6 +269,14 @@ static int bounding(struct container *c, const struct op *op, size_t i, struct k
 	return 0;
 }
 
+/* Not when it joins a user namespace: its parent is the executor then, which ends early. */
+static int die_with_parent(const struct container *c, struct kerr *e)
+{
+	if (!c->o->death_signal || joins_user(c))
+		return 0;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? fail(e, "die with the monitor") : 0;
+}
+
 static int credentials(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	(void)i;
@@ -286,9 +291,7 @@ static int credentials(struct container *c, const struct op *op, size_t i, struc
 		return fail(e, "set the user id");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	/* The change of ids has forgotten it. */
-	if (c->o->death_signal && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return fail(e, "die with the monitor");
-	return 0;
+	return die_with_parent(c, e);
 }
 
 static int capabilities(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -326,21 +329,20 @@ static int wait_start(struct container *c, const struct op *op, size_t i, struct
 {
 	(void)op;
 	(void)i;
-	if (sync_send(c->sync, SYNC_WAITS, -1, e))
+	/* A program that is not there is create's error, not start's. */
+	if (check_late(c, e) || sync_send(c->sync, SYNC_WAITS, -1, e))
 		return -1;
 	fd_closep(&c->sync);
 	for (;;) {
 		CLEANUP_FD int s = accept4(c->listen, NULL, NULL, SOCK_CLOEXEC);
-		struct peer peer;
 		int word;
 
 		if (s < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (s < 0)
 			return fail(e, "wait for start");
-		if (socket_peer(s, &peer, NULL) || (peer.uid != 0 && peer.uid != getuid()))
-			continue;
-		peer_free(&peer);
+		/* Who may: 0600 in a directory of 0700, outside of every container. Ids say no
+		 * more: seen from a user namespace the host's are nobody. */
 		word = sync_recv(s, NULL, deadline_in_ms(START_WAIT_MS), NULL);
 		if (word != SYNC_GO)
 			continue;
@@ -367,7 +369,7 @@ static int send_listener(struct container *c, const struct oci_seccomp *p, int l
 	json_begin_array(&o);
 	json_add_string(&o, "seccompFd");
 	json_end_array(&o);
-	json_put_i64(&o, "pid", c->pid);
+	json_put_i64(&o, "pid", c->host_pid);
 	json_put_string(&o, "metadata", p->listener_metadata);
 	json_key(&o, "state");
 	json_add_raw(&o, buf_str(&state), state.len);
@@ -538,20 +540,14 @@ static int init_apply(struct container *c, size_t i, struct kerr *e)
 	return f && f(c, op, i, e) == 0 ? 0 : step_failed(op, e);
 }
 
-static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_NETWORK] = CLONE_NEWNET,
-	[OCI_NS_IPC] = CLONE_NEWIPC,
-	[OCI_NS_UTS] = CLONE_NEWUTS,
-	[OCI_NS_CGROUP] = CLONE_NEWCGROUP,
-	[OCI_NS_TIME] = 0x80 };
-
 /* Joined ones but pid, which only a clone can enter. */
 static int enter_namespaces(struct container *c, struct kerr *e)
 {
-	for (size_t i = 0; i < c->p->n; i++) {
+	for (size_t i = 0; i < c->p->n && !c->entered; i++) {
 		const struct op *op = &c->p->op[i];
 
-		if (op->kind == OP_NAMESPACE_JOIN && ns_flags[op->u.ns.type] &&
-			setns(c->fd[i], ns_flags[op->u.ns.type]) < 0) {
+		if (op->kind == OP_NAMESPACE_JOIN && op->u.ns.type != OCI_NS_PID &&
+			setns(c->fd[i], ns_flag(op->u.ns.type)) < 0) {
 			kerr_fail(e, KERR_NAMESPACE, errno, "join %s", op->u.ns.path);
 			return step_failed(op, e);
 		}
@@ -559,27 +555,77 @@ static int enter_namespaces(struct container *c, struct kerr *e)
 	return 0;
 }
 
-/* All of a running container's at once; its user namespace first, where it has one. */
+/* All of a running container's at once: our rights on each are judged before any is entered. Those
+ * that are ours already are left out, a user namespace is not entered twice. */
 static int enter_container(struct container *c, struct kerr *e)
 {
-	static const int each[] = { CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET,
-		CLONE_NEWCGROUP, 0x80, CLONE_NEWNS };
-	bool user = oci_find_ns(c->p->spec, OCI_NS_USER) != NULL;
+	int flags = 0;
+	bool user = c->joined[OCI_NS_USER] != c->outer[OCI_NS_USER];
 
-	for (size_t i = 0; i < ARRAY_LEN(each); i++) {
-		if (each[i] == CLONE_NEWUSER && !user)
-			continue;
-		if (each[i] == CLONE_NEWCGROUP && c->cgroup && cgroup_v2_fd(c->cgroup) < 0 &&
-			cgroup_join(c->cgroup, e))
+	/* While we have the right to make one: of the pid namespace that we were born in. */
+	proc_close();
+	if (proc_root(e) < 0)
+		return -1;
+#ifdef KAPSEL_PLANT
+	if (c->o->wrong_kind != OP_CGROUP_JOIN)
+#endif
+		if (join_cgroup(c, NULL, 0, e)) /* before its namespace hides the way */
 			return -1;
-		if (setns(c->o->exec_target, each[i]) < 0 && errno != EINVAL)
-			return kerr_fail(
-				e, KERR_NAMESPACE, errno, "join the container's namespaces");
-	}
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		if (t != OCI_NS_PID && c->joined[t] && c->joined[t] != c->outer[t])
+			flags |= ns_flag((enum oci_namespace)t);
+	if (flags && setns(c->o->exec_target, flags) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container's namespaces");
 	if (user && (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
 		return kerr_fail(e, KERR_IDMAP, errno, "become root of the user namespace");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	c->root = path_host_dir(AT_FDCWD, "/", e);
 	return c->root < 0 ? -1 : 0;
+}
+
+static int by_fd(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Closes all above 2 but @keep, which may hold -1 and is sorted. */
+static int close_around(int *keep, size_t n, struct kerr *e)
+{
+	unsigned from = 3;
+
+	qsort(keep, n, sizeof *keep, by_fd);
+	for (size_t i = 0; i < n; i++) {
+		unsigned fd = (unsigned)keep[i];
+
+		if (keep[i] < (int)from)
+			continue;
+		if (fd > from && sys_close_range(from, fd - 1, 0) < 0)
+			return fail(e, "close file descriptors");
+		from = fd + 1;
+	}
+	return sys_close_range(from, ~0u, 0) < 0 ? fail(e, "close file descriptors") : 0;
+}
+
+/* The executor's own (its orders, the bundle, logs) are not for a process that goes inside. */
+static int keep_ours(struct container *c, struct kerr *e)
+{
+	size_t n = 0, binds = 0, most = c->nfd + c->o->preserve + 64;
+	CLEANUP_FREE int *keep = mem_array(most, sizeof *keep);
+
+	cgroup_mounts(&binds);
+	for (size_t i = 0; i < c->nfd; i++)
+		keep[n++] = c->fd[i];
+	for (unsigned i = 0; i < c->o->preserve; i++)
+		keep[n++] = (int)(3 + i);
+	for (size_t i = 0; c->cgroup && i < binds && n + 16 < most; i++)
+		keep[n++] = cgroup_dir(c->cgroup, i);
+	for (int i = 0; i < 3; i++)
+		keep[n++] = c->o->stdio[i];
+	keep[n++] = c->sync;
+	keep[n++] = c->listen;
+	keep[n++] = c->o->exec_target;
+	keep[n++] = proc_root(e);
+	return close_around(keep, n, e);
 }
 
 static void reset_signals(void)
@@ -593,12 +639,20 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* By the executor's procfs, which is of its own pid namespace; 0 when that cannot be read. */
+static pid_t host_pid(void)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	return proc_read("self/stat", 4096, &b, NULL) ? 0 : (pid_t)strtol(buf_str(&b), NULL, 10);
+}
+
 static int begin(struct container *c, struct kerr *e)
 {
-	c->pid = getpid();
+	c->host_pid = c->p->spec->linux_.seccomp ? host_pid() : 0; /* for a listener */
 	reset_signals();
-	if (c->o->death_signal && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		return fail(e, "die with the monitor");
+	if (keep_ours(c, e) || die_with_parent(c, e))
+		return -1;
 	/* The turn comes when the user namespace has its maps and our parent knows of us. */
 	if (sync_recv(c->sync, NULL, deadline_in_ms(60000), e) != SYNC_TURN)
 		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
@@ -622,24 +676,19 @@ static int connect_listener(struct container *c, struct kerr *e)
 /* Keeps what was asked to be kept; the sync socket goes away with execve, and tells by that. */
 static int close_others(struct container *c, struct kerr *e)
 {
-	unsigned from = 3 + c->o->preserve;
-	int keep[3] = { c->sync, c->listen, c->init_fds[0] };
+	size_t n = 0;
+	CLEANUP_FREE int *keep = mem_array(c->o->preserve + 3, sizeof *keep);
 
 	proc_close();
-	for (unsigned fd = 3; fd < from; fd++)
+	for (unsigned fd = 3; fd < 3 + c->o->preserve; fd++) {
 		fcntl((int)fd, F_SETFD, 0);
-	for (;;) {
-		unsigned next = ~0u;
-
-		for (size_t k = 0; k < ARRAY_LEN(keep); k++)
-			if (keep[k] >= 0 && (unsigned)keep[k] >= from && (unsigned)keep[k] < next)
-				next = (unsigned)keep[k];
-		if (next > from && sys_close_range(from, next == ~0u ? next : next - 1, 0) < 0)
-			return fail(e, "close file descriptors");
-		if (next == ~0u)
-			break;
-		from = next + 1;
+		keep[n++] = (int)fd;
 	}
+	keep[n++] = c->sync;
+	keep[n++] = c->listen;
+	keep[n++] = c->init_fds[0];
+	if (close_around(keep, n, e))
+		return -1;
 	/* From here on the end of the socket means execve: a filter may forbid to say more. */
 	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, -1, e);
 }

@@ -209,11 +209,12 @@ int do_propagation(struct container *c, const struct op *op, size_t i, struct ke
 {
 	CLEANUP_FD int root = path_host_dir(AT_FDCWD, "/", e);
 
-	(void)c;
 	(void)i;
-	return root < 0 ? -1
-			: set_attr(root, RECURSIVE, 0, 0,
-				  (uint64_t)op->u.number & ~(uint64_t)MS_REC, 0, e);
+	if (root < 0 ||
+		set_attr(root, RECURSIVE, 0, 0, (uint64_t)op->u.number & ~(uint64_t)MS_REC, 0, e))
+		return -1;
+	c->private_mounts = true;
+	return 0;
 }
 
 static int add_option(int fs, const char *option, struct kerr *e)
@@ -271,25 +272,25 @@ static int new_filesystem(const char *type, const char *source, const char *data
 	return fd < 0 ? kerr_fail(e, KERR_MOUNT, errno, "%s", type) : fd;
 }
 
-/* --volatile: changes go to a tmpfs of bounded size and are gone with the container. */
-static int overlay(struct container *c, int lower, uint64_t bytes, struct kerr *e)
+/* --volatile: changes go to a tmpfs of bounded size and are gone with the container. It is hung on
+ * top of "/", where only "/.." leads: no path of the host is covered. */
+static int overlay(int lower, uint64_t bytes, struct kerr *e)
 {
+	static const char data[] = "lowerdir=/../lower,upperdir=/../upper,workdir=/../work";
 	CLEANUP_FREE char *size = mem_printf("size=%llu,mode=755", (unsigned long long)bytes);
 	CLEANUP_FD int tmp = new_filesystem("tmpfs", "kapsel", size, 0, 0, e);
-	CLEANUP_FD int base = path_host_dir(AT_FDCWD, "/proc", e);
-	CLEANUP_FD int under = path_host_dir(AT_FDCWD, "/sys", e);
+	CLEANUP_FD int top = path_host_dir(AT_FDCWD, "/", e);
 	CLEANUP_FD int upper = -1;
 	CLEANUP_FD int work = -1;
-	CLEANUP_FREE char *data = NULL;
+	CLEANUP_FD int under = -1;
 
-	(void)c;
-	if (tmp < 0 || base < 0 || under < 0 || attach(tmp, base, e) || attach(lower, under, e))
+	if (tmp < 0 || top < 0 || attach(tmp, top, e))
 		return -1;
 	upper = path_own_mkdir(tmp, "upper", 0755, e);
 	work = path_own_mkdir(tmp, "work", 0755, e);
-	if (upper < 0 || work < 0)
+	under = path_own_mkdir(tmp, "lower", 0755, e);
+	if (upper < 0 || work < 0 || under < 0 || attach(lower, under, e))
 		return -1;
-	data = mem_printf("lowerdir=/sys,upperdir=/proc/upper,workdir=/proc/work");
 	return new_filesystem("overlay", "kapsel", data, 0, 0, e);
 }
 
@@ -297,19 +298,23 @@ int do_root(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	CLEANUP_FD int place = -1;
 
+	/* Else the host would get all that follows. */
+	if (!c->private_mounts)
+		return kerr_fail(e, KERR_SELF_CHECK, 0, "the mounts of the host are still shared");
 	if (op->u.root.volatile_overlay) {
-		int fd = overlay(c, c->fd[i], op->u.root.volatile_bytes, e);
+		int fd = overlay(c->fd[i], op->u.root.volatile_bytes, e);
 
 		if (fd < 0)
 			return -1;
 		close(c->fd[i]);
 		c->fd[i] = fd;
 	}
-	/* Any directory of this private namespace will do to hang it from. */
-	place = path_host_dir(AT_FDCWD, "/dev", e);
+	/* On top of "/": every path of the host still leads where it did, which hooks rely on. */
+	place = path_host_dir(AT_FDCWD, "/", e);
 	if (place < 0 || attach(c->fd[i], place, e))
 		return -1;
 	c->root = c->fd[i];
+	c->id[i] = fd_mount_id(c->root);
 	return set_attr(c->root, RECURSIVE, 0, 0, MS_PRIVATE, 0, e);
 }
 
@@ -345,7 +350,7 @@ static int copy_up(int from, int to, unsigned depth, struct kerr *e)
 }
 
 /* v1: a tmpfs with a directory for each hierarchy; v2: the cgroup itself. */
-static int mount_cgroups(struct container *c, const struct op *op, struct kerr *e)
+static int mount_cgroups(struct container *c, const struct op *op, size_t at, struct kerr *e)
 {
 	const struct op_mount *m = &op->u.mount;
 	size_t n;
@@ -357,12 +362,15 @@ static int mount_cgroups(struct container *c, const struct op *op, struct kerr *
 		return -1;
 	if (c->cgroup_binds == 0)
 		return kerr_fail(e, KERR_NODE_PRIVILEGE, 0, "there is no cgroup to show");
-	if (n == 1 && mounts[0].v2)
+	if (n == 1 && mounts[0].v2) {
+		c->id[at] = fd_mount_id(c->fd[c->p->n]);
 		return attach(c->fd[c->p->n], target, e);
+	}
 	top = new_filesystem(
 		"tmpfs", "cgroup", "mode=755", 0, m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY, e);
 	if (top < 0 || attach(top, target, e))
 		return -1;
+	c->id[at] = fd_mount_id(top);
 	for (size_t i = 0; i < n; i++) {
 		CLEANUP_FD int dir =
 			c->fd[c->p->n + i] < 0 ? -1 : path_own_mkdir(top, mounts[i].name, 0755, e);
@@ -371,6 +379,7 @@ static int mount_cgroups(struct container *c, const struct op *op, struct kerr *
 			continue;
 		if (dir < 0 || attach(c->fd[c->p->n + i], dir, e))
 			return -1;
+		c->id[c->p->n + i] = fd_mount_id(c->fd[c->p->n + i]);
 		if (strchr(mounts[i].name, ','))
 			for (int k = 0; k < CG_COUNT; k++) {
 				const char *name =
@@ -392,7 +401,7 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	int fd = c->fd[i];
 
 	if (m->cgroup)
-		return mount_cgroups(c, op, e);
+		return mount_cgroups(c, op, i, e);
 	target = target_of(c, op->target, !m->bind || fd_is_dir(fd), e);
 	if (target < 0)
 		return -1;
@@ -419,6 +428,7 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	} else if (attach(fd, target, e)) {
 		return -1;
 	}
+	c->id[i] = fd_mount_id(fd);
 	return set_propagation(fd, m, e);
 }
 
@@ -431,6 +441,7 @@ int do_device(struct container *c, const struct op *op, size_t i, struct kerr *e
 			makedev(op->u.device.major, op->u.device.minor), op->u.device.uid,
 			op->u.device.gid, e);
 	target = target_of(c, op->target, false, e);
+	c->id[i] = fd_mount_id(c->fd[i]);
 	return target < 0 ? -1 : attach(c->fd[i], target, e);
 }
 
@@ -442,7 +453,6 @@ int do_console(struct container *c, const struct op *op, size_t i, struct kerr *
 	struct winsize size = { .ws_row = op->u.console.rows, .ws_col = op->u.console.columns };
 	int unlock = 0;
 
-	(void)i;
 	if (master < 0)
 		return -1;
 	if (!fd_is_chardev(master, 5, 2))
@@ -463,6 +473,7 @@ int do_console(struct container *c, const struct op *op, size_t i, struct kerr *
 	bind = target < 0 ? -1 : tree(c->slave, false, e);
 	if (bind < 0 || attach(bind, target, e))
 		return -1;
+	c->id[i] = fd_mount_id(bind);
 	return sync_send(c->sync, SYNC_MASTER, master, e);
 }
 
@@ -506,9 +517,10 @@ int do_readonly_path(struct container *c, const struct op *op, size_t i, struct 
 	CLEANUP_FD int target = path_in(c->root, op->target, O_PATH, 0, &why);
 	CLEANUP_FD int copy = -1;
 
-	c->fd[i] = -1;
-	if (target < 0 && is_missing(&why))
+	if (target < 0 && is_missing(&why)) {
+		c->id[i] = ID_ABSENT;
 		return 0;
+	}
 	if (target < 0) {
 		kerr_move(e, &why);
 		return -1;
@@ -516,7 +528,7 @@ int do_readonly_path(struct container *c, const struct op *op, size_t i, struct 
 	copy = tree(target, true, e);
 	if (copy < 0 || set_attr(copy, RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0, 0, e))
 		return -1;
-	c->fd[i] = -3; /* applied: the self-check looks for it */
+	c->id[i] = fd_mount_id(copy);
 	return attach(copy, target, e);
 }
 
@@ -551,9 +563,10 @@ int do_mask(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	CLEANUP_FD int target = path_in(c->root, op->target, O_PATH, 0, &why);
 	CLEANUP_FD int cover = -1;
 
-	c->fd[i] = -1;
-	if (target < 0 && is_missing(&why))
+	if (target < 0 && is_missing(&why)) {
+		c->id[i] = ID_ABSENT;
 		return 0;
+	}
 	if (target < 0) {
 		kerr_move(e, &why);
 		return -1;
@@ -561,6 +574,6 @@ int do_mask(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	cover = fd_is_dir(target) ? empty_directory(c, e) : null_device(c, e);
 	if (cover < 0)
 		return -1;
-	c->fd[i] = -3;
+	c->id[i] = fd_mount_id(cover);
 	return attach(cover, target, e);
 }

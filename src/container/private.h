@@ -3,6 +3,7 @@
 #define KAPSEL_CONTAINER_PRIVATE_H
 
 #include <kapsel/container.h>
+#include <sched.h>
 
 struct container {
 	const struct container_order *o;
@@ -16,6 +17,7 @@ struct container {
 	int listen;	  /* start.sock, in init */
 	int *fd;	  /* by operation: a detached mount, a namespace */
 	size_t nfd;	  /* operations, and after them one for each hierarchy's cgroup bind */
+	uint64_t *id;	  /* in init, by operation: the mount it has made, or ID_ABSENT; as fd */
 	int cgroup_binds; /* how many of those */
 	int old_time;	  /* our own time namespace, to go back to */
 	/* init's side */
@@ -24,18 +26,30 @@ struct container {
 	int slave;  /* the pty's other end */
 	int status; /* /proc/self/status, open before the filter */
 	struct buf filter;
-	pid_t parent;
 	int init_fds[16];
+	pid_t host_pid;		   /* our number outside, when a listener must know it */
+	bool entered;		   /* joined namespaces have been entered around the clone */
+	char *cgroup_name;	   /* what cgroup_path() said, once its fds are closed */
 	ino_t outer[OCI_NS_COUNT]; /* the executor's namespaces */
-	struct kerr late;
+	ino_t joined[OCI_NS_COUNT];
+	long keyring;	     /* the executor's session keyring */
+	bool private_mounts; /* what is attached from now on stays in our mount namespace */
 };
+/* A masked or read-only path that the root file system does not have. */
+#define ID_ABSENT UINT64_MAX
 
 typedef int (*op_fn)(struct container *c, const struct op *op, size_t i, struct kerr *e);
+int ns_flag(enum oci_namespace t);		 /* CLONE_NEW* */
+const char *ns_file(enum oci_namespace t);	 /* "self/ns/net" */
+void cpu_list(const char *list, cpu_set_t *out); /* "0-3,7" */
+bool same_setting(const char *asked, const char *found);
 int step_failed(const struct op *op, struct kerr *e);
 
 /* executor side */
 int do_prepare_mounts(struct container *c, struct kerr *e);
+bool joins_user(const struct container *c); /* one that exists already */
 int clone_init(struct container *c, const struct op *op, struct kerr *e);
+uint64_t hook_ms(const struct oci_hook *h); /* how long it may take */
 int run_hook(const struct oci_hook *h, const struct buf *state, struct kerr *e);
 
 /* init side */
@@ -50,6 +64,8 @@ int do_readonly_path(struct container *c, const struct op *op, size_t i, struct 
 int do_root_readonly(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int do_root_propagation(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int do_propagation(struct container *c, const struct op *op, size_t i, struct kerr *e);
+/* Read by the executor while init waits: what only the host shows. */
+int check_outside(struct container *c, struct kerr *e);
 int do_check(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int check_late(struct container *c, struct kerr *e);
 

@@ -1,1272 +1,616 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API's methods. api has checked the parameters against the interface's text and the caller's role. */
+/* The methods of io.kapsel.Containers that act on one container at once. */
 #include "daemon.h"
-#include <errno.h>
-#include <grp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/fsuid.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
-enum { REQUEST_BYTES = 64, LOG_LINES = 512, WATCH_PIECE = 64, CAPTURE = 65536 };
+enum { FREEZE_MS = 2000, PAGE_MOST = 1000, PIECE_BYTES = 64 << 10 };
 
-/* ---- small things ------------------------------------------------------------------------------------------- */
-
-static const char *param(struct api_call *c, const char *key)
+void call_fail(struct api_call *call, struct kerr *e)
 {
-	return json_get_string(api_call_params(c), key, NULL);
-}
-
-static bool flag(struct api_call *c, const char *key)
-{
-	return json_get_bool(api_call_params(c), key, false);
-}
-
-static void fail(struct api_call *c, struct kerr *e)
-{
-	api_fail(c, e);
+	api_fail(call, e);
 	kerr_clear(e);
 }
 
-static void reply(struct api_call *c, struct json_out *o)
+struct container *call_container(struct daemon *d, struct api_call *call, struct kerr *e)
 {
-	json_end_object(o);
-	api_reply_buf(c, o->b);
-}
+	const struct json *p = api_call_params(call);
+	const char *id = json_get_string(p, "id", ""), *uid = json_get_string(p, "uid", NULL);
+	struct container *c = container_find(d, id);
 
-const char *caller_text(struct api_call *c, struct arena *a)
-{
-	const struct peer *p = api_call_peer(c);
-	const char *method = strrchr(api_method(api_call_method(c))->name, '.');
-
-	return arena_printf(a, "uid %u pid %d %s", p->uid, (int)p->pid, method ? method + 1 : "");
-}
-
-/* The container that a call names, in the life that it expects. */
-static struct box *named(struct daemon *d, struct api_call *c, struct kerr *e)
-{
-	const char *id = param(c, "id"), *uid = param(c, "uid");
-	struct box *b = id && id_is_valid(id) ? box_find(d, id) : NULL;
-
-	if (id && !id_is_valid(id))
-		kerr_fail(e, KERR_ID, 0, "'%.130s' is no container id", id);
-	else if (b == NULL)
-		kerr_fail(e, KERR_NOT_FOUND, 0, "no container has the id %s", id ? id : "");
-	else if (uid && !str_eq(uid, b->uid))
-		kerr_fail(e, KERR_NOT_FOUND, 0, "%s is another life by now: %s", id, b->uid);
-	else
-		return b;
-	return NULL;
-}
-
-static void put_box(struct json_out *o, const struct box *b)
-{
-	json_put_string(o, "id", b->id);
-	json_put_string(o, "uid", b->uid);
-}
-
-/* ---- roles and the audit line --------------------------------------------------------------------------------- */
-
-static bool in_group(const struct peer *p, const char *groups)
-{
-	CLEANUP_FREE char *copy = mem_strdup(groups ? groups : "");
-	char *save = NULL;
-
-	for (char *name = strtok_r(copy, ", ", &save); name; name = strtok_r(NULL, ", ", &save)) {
-		const struct group *g = getgrnam(name);
-		uint64_t gid = g ? g->gr_gid : UINT32_MAX;
-
-		if (g == NULL && (str_to_u64(name, &gid) || gid >= UINT32_MAX))
-			continue;
-		if (p->gid == gid)
-			return true;
-		for (size_t i = 0; i < p->ngroups; i++)
-			if (p->groups[i] == gid)
-				return true;
+	if (c == NULL)
+		kerr_fail(e, KERR_NOT_FOUND, 0, "%.140s", id);
+	else if (uid && !str_eq(uid, c->uid)) {
+		kerr_fail(e, KERR_NOT_FOUND, 0, "%s is another one by now: its uid is %s", id,
+			c->uid);
+		c = NULL;
 	}
-	return false;
+	return c;
 }
 
-enum role daemon_role(void *arg, const struct peer *p)
+static void put_changed(
+	struct json_out *o, const struct container *c, bool changed, bool with_exit)
 {
-	struct daemon *d = arg;
-
-	if (p->uid == 0 || p->uid == geteuid())
-		return ROLE_ADMIN;
-	if (in_group(p, d->config.operate_groups))
-		return ROLE_OPERATE;
-	return in_group(p, d->config.observe_groups) ? ROLE_OBSERVE : ROLE_NONE;
+	json_begin_object(o);
+	json_put_string(o, "id", c->id);
+	json_put_string(o, "uid", c->uid);
+	json_put_bool(o, "changed", changed);
+	json_put_u64(o, "instance", c->instance);
+	if (with_exit && c->exit) {
+		json_key(o, "exit");
+		json_add_raw(o, c->exit, strlen(c->exit));
+	}
+	json_end_object(o);
 }
 
-void daemon_audit(void *arg, const struct api_call *c, const struct kerr *result)
+static void answer_changed(struct api_call *call, const struct container *c, bool changed)
 {
-	struct daemon *d = arg;
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	struct json_out o = JSON_OUT(&b);
-	const struct peer *p = api_call_peer(c);
-	const struct json *params = api_call_params(c);
-	uint64_t now = clock_wall_ns();
-	char time[TIME_TEXT];
+
+	put_changed(&o, c, changed, api_call_method(call) == API_STOP);
+	api_reply_buf(call, &b);
+}
+
+/* ---- a waiter's hour has come ---------------------------------------------------------------------- */
+
+static void answer_run(struct waiter *w)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	struct container *c = w->c;
 
 	json_begin_object(&o);
-	json_put_string(&o, "time", time_text(now, time));
-	json_put_u64(&o, "uid", p->uid);
-	json_put_i64(&o, "pid", p->pid);
-	json_put_string(&o, "method", api_method(api_call_method(c))->name);
-	json_put_string(&o, "id", json_get_string(params, "id", NULL));
-	json_put_string(&o, "life", json_get_string(params, "uid", NULL));
-	json_put_string(&o, "request", json_get_string(params, "request", NULL));
-	json_put_string(&o, "result", result ? kerr_row(result->code)->name : "ok");
-	json_end_object(&o);
-	log_info("audit %s", b.data);
-	journal_add(d->journal, JOURNAL_AUDIT, now, b.data, b.len);
-}
-
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
-
-static void wait_gone(struct api_call *c, void *arg)
-{
-	struct waiter *w = arg;
-
-	(void)c;
-	w->call = NULL;
-}
-
-static struct waiter *wait_for(struct box *b, struct api_call *c, enum waits_for what)
-{
-	struct waiter *w = mem_zalloc(sizeof *w);
-
-	w->call = c;
-	w->box = b;
-	w->what = what;
-	w->next = b->waiters;
-	b->waiters = w;
-	api_call_gone(c, wait_gone, w);
-	return w;
-}
-
-static void put_result(struct json_out *o, const struct box *b, const struct waiter *w, bool with_exit)
-{
-	enum api_method m = api_call_method(w->call);
-
-	put_box(o, b);
-	if (m == API_RUN || m == API_CREATE)
-		json_put_bool(o, "existing", false);
-	if (m == API_WAIT)
-		json_put_string(o, "state", life_name(b->life));
-	if (m == API_ATTACH)
-		json_put_bool(o, "terminal", b->terminal);
-	if (m != API_CREATE && m != API_WAIT && m != API_ATTACH)
-		json_put_bool(o, "changed", true);
-	if (m != API_CREATE && m != API_DELETE && m != API_WAIT)
-		json_put_u64(o, "instance", b->instance);
-	if (m == API_RUN || m == API_START)
-		json_put_i64(o, "pid", b->pid);
-	if (with_exit && b->exits.n && m != API_DELETE) {
-		json_key(o, "exit");
-		json_add_raw(o, b->exits.v[b->exits.n - 1], strlen(b->exits.v[b->exits.n - 1]));
-	}
-}
-
-static void answer_one(struct box *b, struct waiter *w, bool last, const struct kerr *e)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-
-	if (w->call == NULL)
-		return;
-	if (e) {
-		api_fail(w->call, e);
-		w->call = NULL;
-		return;
-	}
-	json_begin_object(&o);
-	put_result(&o, b, w, last && b->life != LIFE_RUNNING);
-	json_end_object(&o);
-	if (last) {
-		api_reply_buf(w->call, &text);
-		w->call = NULL;
-	} else {
-		api_reply_more(w->call, text.data, text.len);
-	}
-}
-
-static bool stays_waiting(struct box *b, struct waiter *w, enum waits_for what)
-{
-	/* Run with `wait` and `more`: first that it runs, later how it ended. */
-	if (what == WAIT_RUN && w->what > WAIT_RUN && !w->first_sent && w->call && api_call_method(w->call) == API_RUN) {
-		if (api_call_more(w->call))
-			answer_one(b, w, false, NULL);
-		w->first_sent = true;
-		return true;
-	}
-	return w->what > what;
-}
-
-/* Everything up to @what has happened; an error answers all but those who wait for the end of something else. */
-void answer_waiters(struct box *b, enum waits_for what, const struct kerr *e)
-{
-	struct waiter *list = b->waiters, *keep = NULL, *next;
-
-	b->waiters = NULL;
-	for (; list; list = next) {
-		next = list->next;
-		if (list->call == NULL) {
-			free(list);
-			continue;
-		}
-		if (e ? what != WAIT_REMOVED && list->what > WAIT_RUN && api_call_method(list->call) != API_RUN : stays_waiting(b, list, what)) {
-			list->next = keep;
-			keep = list;
-			continue;
-		}
-		answer_one(b, list, true, e);
-		free(list);
-	}
-	while (b->waiters) { /* came in meanwhile */
-		next = b->waiters->next;
-		b->waiters->next = keep;
-		keep = b->waiters;
-		b->waiters = next;
-	}
-	b->waiters = keep;
-}
-
-/* ---- Create, Run ----------------------------------------------------------------------------------------------- */
-
-/* With the caller's own rights: nobody reads through us what he could not read himself. */
-static int open_bundle(struct api_call *c, const char *path, struct kerr *e)
-{
-	const struct peer *p = api_call_peer(c);
-	bool other = p->uid != geteuid();
-	gid_t own[64];
-	int n = other ? getgroups(64, own) : 0, fd;
-	CLEANUP_ERR struct kerr why = KERR_INIT;
-
-	if (path[0] != '/')
-		return kerr_fail(e, KERR_BUNDLE_MISSING, 0, "'%.200s' is no absolute path", path);
-	if (other) {
-		syscall(SYS_setgroups, p->ngroups, p->groups);
-		setfsgid(p->gid);
-		setfsuid(p->uid);
-	}
-	fd = path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, &why);
-	if (other) {
-		setfsuid(geteuid());
-		setfsgid(getegid());
-		syscall(SYS_setgroups, n < 0 ? 0 : n, own);
-	}
-	return fd < 0 ? kerr_fail(e, KERR_BUNDLE_MISSING, why.sys, "%.400s", path) : fd;
-}
-
-static int take_policy(struct box *b, const struct json *p, struct kerr *e)
-{
-	struct policy *to = &b->policy;
-	const char *text;
-
-	if (p == NULL)
-		return 0;
-	text = json_get_string(p, "stopSignal", NULL);
-	if (text) {
-		to->stop_signal = signal_parse(text);
-		to->from[POL_SIGNAL] = "flag";
-		if (to->stop_signal < 0)
-			return kerr_fail(e, KERR_CONFIG_VALUE, 0, "'%.40s' is no signal", text);
-	}
-	if (json_get(p, "stopTimeoutMs")) {
-		to->stop_timeout_ms = json_get_u64(p, "stopTimeoutMs", to->stop_timeout_ms);
-		to->from[POL_TIMEOUT] = "flag";
-	}
-	text = json_get_string(p, "logDriver", NULL);
-	if (text) {
-		to->log_none = str_eq(text, "none");
-		to->from[POL_DRIVER] = "flag";
-	}
-	if (json_get(p, "logMaxSize")) {
-		to->log_max_size = json_get_u64(p, "logMaxSize", to->log_max_size);
-		to->from[POL_SIZE] = "flag";
-	}
-	if (json_get(p, "logMaxFiles")) {
-		to->log_max_files = json_get_u64(p, "logMaxFiles", to->log_max_files);
-		to->from[POL_FILES] = "flag";
-	}
-	if (json_get(p, "autoRemove")) {
-		to->auto_remove = json_get_bool(p, "autoRemove", false);
-		to->from[POL_REMOVE] = "flag";
-	}
-	text = json_get_string(p, "restart", "no");
-	if (!str_eq(text, "no"))
-		return kerr_fail(e, KERR_UNSUPPORTED, 0, "restart '%.40s' is not carried out by this version", text);
-	return 0;
-}
-
-static char **strings(const struct json *list, size_t *n)
-{
-	char **v;
-
-	*n = 0;
-	if (list == NULL || list->type != JSON_ARRAY)
-		return NULL;
-	v = mem_array(list->n + 1, sizeof *v);
-	json_each(item, list)
-		if (item->type == JSON_STRING)
-			v[(*n)++] = (char *)(uintptr_t)item->text;
-	return v;
-}
-
-static void put_process(struct wire_out *m, const struct json *process, uint64_t *flags)
-{
-	size_t n;
-	CLEANUP_FREE char **args = strings(json_get(process, "args"), &n);
-
-	if (n)
-		wire_list(m, TAG_ARGS, args, n);
-	CLEANUP_FREE char **env = strings(json_get(process, "env"), &n);
-	if (n)
-		wire_list(m, TAG_ENV, env, n);
-	wire_str(m, TAG_CWD, json_get_string(process, "cwd", NULL));
-	wire_str(m, TAG_USER, json_get_string(process, "user", NULL));
-	if (json_get_bool(process, "terminal", false))
-		*flags |= WIRE_TERMINAL;
-	if (json_get(process, "rows")) {
-		wire_u64(m, TAG_ROWS, json_get_u64(process, "rows", 0));
-		wire_u64(m, TAG_COLUMNS, json_get_u64(process, "columns", 0));
-	}
-}
-
-struct stdio { int fd[3]; };
-
-static void stdio_close(struct stdio *s)
-{
-	for (int i = 0; i < 3; i++)
-		fd_closep(&s->fd[i]);
-}
-
-static int take_stdio(struct api_call *c, const struct json *in, struct stdio *s, struct kerr *e)
-{
-	static const char *const names[] = { "stdin", "stdout", "stderr" };
-	uint64_t number[3] = { 99, 99, 99 };
-
-	for (int i = 0; i < 3; i++)
-		s->fd[i] = -1;
-	for (int i = 0; in && i < 3; i++) {
-		number[i] = json_get_u64(in, names[i], 99);
-		for (int j = 0; j < i; j++)
-			if (number[i] != 99 && number[j] == number[i])
-				s->fd[i] = fcntl(s->fd[j], F_DUPFD_CLOEXEC, 3);
-		if (s->fd[i] < 0)
-			s->fd[i] = api_call_take_fd(c, in, names[i], e);
-		if (kerr_is_set(e)) {
-			stdio_close(s);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-/* What the monitor is to be for. Our end of its connection is the container's from now on. */
-static int send_watch(struct pair *p, struct box *b, struct exec *x, int run_dir, int log_dir, const struct stdio *s, uint64_t flags,
-	struct kerr *e)
-{
-	struct wire_out m;
-
-	wire_begin(&m, WIRE_WATCH);
-	wire_str(&m, TAG_ID, b ? b->id : x->id);
-	wire_str(&m, TAG_UID, b ? b->uid : x->uid);
-	wire_u64(&m, TAG_INSTANCE, b ? b->instance : x->instance);
-	wire_u64(&m, TAG_FLAGS, flags);
-	if (b) {
-		wire_u64(&m, TAG_LOG_SIZE, b->policy.log_max_size);
-		wire_u64(&m, TAG_LOG_FILES, b->policy.log_max_files);
-		wire_str(&m, TAG_REQUEST, b->request);
-	}
-	wire_fd(&m, WIRE_FD_RUN_DIR, run_dir);
-	wire_fd(&m, WIRE_FD_LOG_DIR, log_dir);
-	wire_fd(&m, WIRE_FD_STDIN, s->fd[0]);
-	wire_fd(&m, WIRE_FD_STDOUT, s->fd[1]);
-	wire_fd(&m, WIRE_FD_STDERR, s->fd[2]);
-	return wire_send(p->monitor.fd, &m, deadline_in_ms(100), e);
-}
-
-static int order_create(struct daemon *d, struct box *b, struct api_call *c, int bundle, int run_dir, const struct stdio *s, bool now,
-	struct kerr *e)
-{
-	const struct json *params = api_call_params(c), *process = json_get(params, "process");
-	uint64_t flags = (now ? WIRE_START_NOW : 0) | (flag(c, "interactive") ? WIRE_KEEP_STDIN : 0) | (b->policy.log_none ? WIRE_NO_LOG : 0) |
-		(b->is_volatile ? WIRE_VOLATILE : 0);
-	CLEANUP_FD int log_dir = -1;
-	struct wire_out m;
-	struct pair *p;
-
-	if (!b->policy.log_none) {
-		log_dir = path_own_mkdirs(d->logs, b->id, 0700, e);
-		if (log_dir < 0)
-			return -1;
-	}
-	p = pair_take(d, e);
-	if (p == NULL || send_watch(p, b, NULL, run_dir, log_dir, s, flags, e))
-		return -1;
-	p->box = b;
-	p->order = WIRE_CREATE;
-	b->pair = p;
-	wire_begin(&m, WIRE_CREATE);
-	wire_str(&m, TAG_ID, b->id);
-	wire_str(&m, TAG_UID, b->uid);
-	wire_str(&m, TAG_BUNDLE, b->bundle);
-	wire_str(&m, TAG_CGROUP_PARENT, d->config.cgroup_parent);
-	if (b->is_volatile)
-		wire_u64(&m, TAG_VOLATILE_BYTES, json_get_u64(params, "volatileBytes", 0) ? json_get_u64(params, "volatileBytes", 0) : 64u << 20);
-	put_process(&m, process, &flags);
-	wire_u64(&m, TAG_FLAGS, flags);
-	wire_fd(&m, WIRE_FD_BUNDLE, bundle);
-	wire_fd(&m, WIRE_FD_RUN_DIR, run_dir);
-	if (d->config.cache)
-		wire_fd(&m, WIRE_FD_CACHE, d->cache);
-	pair_order(p, &m);
-	box_adopt_monitor(b, fcntl(p->monitor.fd, F_DUPFD_CLOEXEC, 3));
-	p->handed = true;
-	loop_end(d->loop, &p->monitor);
-	return 0;
-}
-
-static int begin_box(struct daemon *d, struct box *b, struct api_call *c, bool now, struct kerr *e)
-{
-	const struct json *params = api_call_params(c);
-	CLEANUP(stdio_close) struct stdio s = { { -1, -1, -1 } };
-	CLEANUP_FD int bundle = -1;
-	CLEANUP_FD int dir = -1;
-
-	if (take_policy(b, json_get(params, "policy"), e) || take_stdio(c, json_get(params, "stdio"), &s, e))
-		return -1;
-	bundle = api_call_take_fd(c, params, "bundleFd", e);
-	if (kerr_is_set(e))
-		return -1;
-	if (bundle < 0)
-		bundle = open_bundle(c, param(c, "bundle") ? param(c, "bundle") : "", e);
-	if (bundle < 0)
-		return -1;
-	if (param(c, "bundle")) {
-		b->bundle = mem_strdup(param(c, "bundle"));
-	} else {
-		CLEANUP_BUF struct buf path = BUF_INIT;
-
-		fd_path(bundle, &path, NULL);
-		b->bundle = mem_strdup(buf_str(&path));
-	}
-	dir = path_own_mkdir(d->containers, b->id, 0700, e);
-	if (dir < 0)
-		return -1;
-	if (order_create(d, b, c, bundle, dir, &s, now, e)) {
-		path_own_remove_tree(d->containers, b->id, NULL);
-		path_own_remove_tree(d->logs, b->id, NULL);
-		return -1;
-	}
-	return 0;
-}
-
-static void new_id(struct daemon *d, char out[static 33])
-{
-	char uid[UID_TEXT];
-
-	do {
-		uid_new(uid);
-		snprintf(out, 33, "%.12s", uid);
-	} while (box_find(d, out) || out[0] == '\0');
-}
-
-/* The same call again finds what the first one made. */
-static bool answer_existing(struct box *b, struct api_call *c, bool run, struct kerr *e)
-{
-	const char *request = api_call_request(c), *bundle = param(c, "bundle");
-	bool same = (bundle == NULL || str_eq(bundle, b->bundle)) && (!flag(c, "exclusive") || (request && str_eq(request, b->request)));
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-
-	if (!same)
-		return kerr_fail(e, KERR_ALREADY_EXISTS, 0, "the id %s is taken: %s, from %s", b->id, life_name(b->life), b->bundle), false;
-	if (b->life == LIFE_CREATING) {
-		wait_for(b, c, run ? flag(c, "wait") ? b->policy.auto_remove ? WAIT_REMOVED : WAIT_EXIT : WAIT_RUN : WAIT_NOTHING);
-		return true;
-	}
-	if (run && flag(c, "wait") && b->life != LIFE_STOPPED) {
-		struct waiter *w = wait_for(b, c, b->policy.auto_remove ? WAIT_REMOVED : WAIT_EXIT);
-
-		if (api_call_more(c))
-			answer_one(b, w, false, NULL);
-		w->first_sent = true;
-		return true;
-	}
-	json_begin_object(&o);
-	put_box(&o, b);
-	json_put_bool(&o, "existing", true);
-	if (run) {
-		json_put_bool(&o, "changed", false);
-		json_put_u64(&o, "instance", b->instance);
-		if (b->pid)
-			json_put_i64(&o, "pid", b->pid);
-		if (b->life == LIFE_STOPPED && b->exits.n) {
-			json_key(&o, "exit");
-			json_add_raw(&o, b->exits.v[b->exits.n - 1], strlen(b->exits.v[b->exits.n - 1]));
-		}
-	}
-	reply(c, &o);
-	return true;
-}
-
-static void call_create(struct daemon *d, struct api_call *c, bool run)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	const struct peer *peer = api_call_peer(c);
-	const char *id = param(c, "id"), *request = api_call_request(c);
-	char made[33];
-	struct box *b;
-
-	if (id && !id_is_valid(id)) {
-		kerr_fail(&e, KERR_ID, 0, "'%.130s' is no container id", id);
-		fail(c, &e);
-		return;
-	}
-	b = id ? box_find(d, id) : NULL;
-	if (b) {
-		if (!answer_existing(b, c, run, &e))
-			fail(c, &e);
-		return;
-	}
-	if (id == NULL) {
-		new_id(d, made);
-		id = made;
-	}
-	b = box_new(d, id);
-	b->instance = 1;
-	b->request = request ? mem_strdup(request) : NULL;
-	b->caller_uid = peer->uid;
-	b->caller_pid = peer->pid;
-	b->is_volatile = json_get(api_call_params(c), "volatileBytes") != NULL;
-	if (begin_box(d, b, c, run, &e)) {
-		box_free(b);
-		fail(c, &e);
-		return;
-	}
-	b->counted = true;
-	d->creating++;
-	wait_for(b, c, !run ? WAIT_NOTHING : !flag(c, "wait") ? WAIT_RUN : b->policy.auto_remove ? WAIT_REMOVED : WAIT_EXIT);
-}
-
-/* ---- Start, Stop, Kill, Pause, Delete ------------------------------------------------------------------------------ */
-
-static void reply_changed(struct api_call *c, const struct box *b, bool changed)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-
-	json_begin_object(&o);
-	put_box(&o, b);
-	json_put_bool(&o, "changed", changed);
-	if (api_call_method(c) != API_DELETE)
-		json_put_u64(&o, "instance", b->instance);
-	if (api_call_method(c) == API_START && b->pid)
-		json_put_i64(&o, "pid", b->pid);
-	reply(c, &o);
-}
-
-static void call_start(struct daemon *d, struct api_call *c)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	CLEANUP_FD int dir = -1;
-	struct box *b = named(d, c, &e);
-	struct wire_out m;
-
-	if (b == NULL) {
-		fail(c, &e);
-		return;
-	}
-	if (b->life == LIFE_RUNNING || b->life == LIFE_PAUSED) {
-		reply_changed(c, b, false);
-		return;
-	}
-	if (b->life != LIFE_CREATED) {
-		kerr_fail(&e, KERR_WRONG_STATE, 0, "%s is %s: only what is created can be started", b->id, life_name(b->life));
-		fail(c, &e);
-		return;
-	}
-	wait_for(b, c, WAIT_RUN);
-	if (b->helper)
-		return; /* another call's start is under way: both are answered by it */
-	dir = path_own(d->containers, b->id, O_RDONLY | O_DIRECTORY, 0, &e);
-	b->helper = dir < 0 ? NULL : pair_take(d, &e);
-	if (b->helper == NULL) {
-		answer_waiters(b, WAIT_RUN, &e);
-		return;
-	}
-	b->helper->box = b;
-	b->helper->order = WIRE_START;
-	wire_begin(&m, WIRE_START);
-	wire_fd(&m, WIRE_FD_RUN_DIR, dir);
-	pair_order(b->helper, &m);
-}
-
-static void call_stop(struct daemon *d, struct api_call *c)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct box *b = named(d, c, &e);
-	const char *signal = param(c, "signal");
-	int sig = b ? b->policy.stop_signal : 0;
-
-	if (b && signal && (sig = signal_parse(signal)) < 0) {
-		kerr_fail(&e, KERR_CONFIG_VALUE, 0, "'%.40s' is no signal", signal);
-		b = NULL;
-	}
-	if (b == NULL) {
-		fail(c, &e);
-		return;
-	}
-	if (b->life == LIFE_STOPPED) {
-		reply_changed(c, b, false);
-		return;
-	}
-	if (b->life == LIFE_CREATING) {
-		kerr_fail(&e, KERR_BUSY, 0, "%s is still being created", b->id);
-		fail(c, &e);
-		return;
-	}
-	if (box_stop(b, b->life == LIFE_CREATED ? SIGKILL : sig, json_get_u64(api_call_params(c), "timeoutMs", b->policy.stop_timeout_ms),
-		caller_text(c, api_call_arena(c)), &e)) {
-		fail(c, &e);
-		return;
-	}
-	wait_for(b, c, WAIT_EXIT);
-}
-
-static int send_kill(struct box *b, int sig, bool all, const char *who, struct kerr *e)
-{
-	struct wire_out m;
-
-	if (b->monitor.fd < 0)
-		return kerr_fail(e, KERR_MONITOR, 0, "%s has no monitor", b->id);
-	wire_begin(&m, WIRE_KILL);
-	wire_u64(&m, TAG_SIGNAL, (uint64_t)sig);
-	if (all)
-		wire_u64(&m, TAG_ALL, 1);
-	wire_str(&m, TAG_WHO, who);
-	return wire_send(b->monitor.fd, &m, deadline_in_ms(100), e);
-}
-
-static void kill_exec(struct daemon *d, struct api_call *c, const char *name, int sig)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct exec *x = d->execs;
-	struct wire_out m;
-
-	while (x && !str_eq(x->name, name))
-		x = x->next;
-	if (x == NULL || x->pair == NULL) {
-		kerr_fail(&e, KERR_NOT_FOUND, 0, "no exec has the name %.40s", name);
-		fail(c, &e);
-		return;
-	}
-	wire_begin(&m, WIRE_KILL);
-	wire_u64(&m, TAG_SIGNAL, (uint64_t)sig);
-	if (wire_send(x->pair->monitor.fd, &m, deadline_in_ms(100), &e)) {
-		fail(c, &e);
-		return;
-	}
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-
-	json_begin_object(&o);
-	json_put_string(&o, "id", x->id);
-	json_put_string(&o, "uid", x->uid);
+	json_put_string(&o, "id", c->id);
+	json_put_string(&o, "uid", c->uid);
+	json_put_bool(&o, "existing", false);
 	json_put_bool(&o, "changed", true);
-	json_put_u64(&o, "instance", x->instance);
-	reply(c, &o);
+	json_put_u64(&o, "instance", c->instance);
+	if (c->exit) {
+		json_key(&o, "exit");
+		json_add_raw(&o, c->exit, strlen(c->exit));
+	}
+	json_end_object(&o);
+	api_reply_buf(w->call, &b);
 }
 
-static void call_kill(struct daemon *d, struct api_call *c)
+static void answer_attach(struct api_call *call, const struct container *c, bool last)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct box *b = named(d, c, &e);
-	int sig = b ? signal_parse(param(c, "signal")) : 0;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
 
-	if (b && sig < 0)
-		kerr_fail(&e, KERR_CONFIG_VALUE, 0, "'%.40s' is no signal", param(c, "signal"));
-	else if (b && param(c, "exec")) {
-		kill_exec(d, c, param(c, "exec"), sig);
-		return;
-	} else if (b && (b->life == LIFE_STOPPED || b->life == LIFE_CREATING))
-		kerr_fail(&e, KERR_NOT_RUNNING, 0, "container not running: %s is %s", b->id, life_name(b->life));
-	else if (b && send_kill(b, sig, flag(c, "all"), caller_text(c, api_call_arena(c)), &e) == 0) {
-		reply_changed(c, b, true);
-		return;
+	json_begin_object(&o);
+	json_put_string(&o, "id", c->id);
+	json_put_string(&o, "uid", c->uid);
+	json_put_u64(&o, "instance", c->instance);
+	json_put_bool(&o, "terminal", c->terminal);
+	if (last && c->exit) {
+		json_key(&o, "exit");
+		json_add_raw(&o, c->exit, strlen(c->exit));
 	}
-	fail(c, &e);
+	json_end_object(&o);
+	if (last)
+		api_reply_buf(call, &b);
+	else
+		api_reply_more(call, b.data, b.len);
 }
 
-static void call_freeze(struct daemon *d, struct api_call *c, bool frozen)
+static void answer_deleted(struct api_call *call, const char *id, const char *uid, bool changed)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	CLEANUP_FD int dir = -1;
-	struct store_oci oci = { 0 };
-	struct cgroup *cg = NULL;
-	struct box *b = named(d, c, &e);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
 
-	if (b && b->life == (frozen ? LIFE_PAUSED : LIFE_RUNNING)) {
-		reply_changed(c, b, false);
-		return;
-	}
-	if (b && b->life != (frozen ? LIFE_RUNNING : LIFE_PAUSED))
-		kerr_fail(&e, KERR_WRONG_STATE, 0, "%s is %s", b->id, life_name(b->life));
-	else if (b) {
-		dir = path_own(d->containers, b->id, O_RDONLY | O_DIRECTORY, 0, &e);
-		if (dir >= 0 && store_oci_read(dir, &oci, &e) == 0) {
-			if (oci.cgroup == NULL)
-				kerr_fail(&e, KERR_CGROUP_NO_CONTROLLER, 0, "%s has no cgroup", b->id);
-			else if (cgroup_open(oci.cgroup, &cg, &e) == 0)
-				cgroup_freeze(cg, frozen, deadline_in_ms(1000), &e);
+	json_begin_object(&o);
+	json_put_string(&o, "id", id);
+	json_put_string(&o, "uid", uid);
+	json_put_bool(&o, "changed", changed);
+	json_end_object(&o);
+	api_reply_buf(call, &b);
+}
+
+/* Of one call for one container; WAIT_PLAIN is watch.c's. */
+static void fired_single(struct waiter *w)
+{
+	struct waiter copy = *w;
+
+	api_call_gone(w->call, NULL, NULL);
+	waiter_free(w);
+	if (copy.kind == WAIT_RUN)
+		answer_run(&copy);
+	else if (copy.kind == WAIT_STOP)
+		answer_changed(copy.call, copy.c, true);
+	else if (copy.kind == WAIT_DELETE)
+		answer_deleted(copy.call, copy.c->id, copy.c->uid, true);
+	else
+		answer_attach(copy.call, copy.c, true);
+}
+
+void wait_group_fired(struct daemon *d, struct waiter *w);
+void wait_fired(struct daemon *d, struct waiter *w)
+{
+	if (w->kind == WAIT_PLAIN)
+		wait_group_fired(d, w);
+	else
+		fired_single(w);
+}
+
+/* ---- orders to a monitor ---------------------------------------------------------------------------- */
+
+static void order_answered(struct command *o, struct kerr *e)
+{
+	struct api_call *call = o->call;
+	struct daemon *d = o->arg;
+	uint64_t number = o->number;
+	const char *id;
+	struct container *c;
+
+	free(o);
+	id = json_get_string(api_call_params(call), "id", "");
+	c = container_find(d, id);
+	if (kerr_is_set(e)) {
+		api_fail(call, e);
+	} else if (c == NULL) {
+		CLEANUP_ERR struct kerr gone = KERR_INIT;
+
+		kerr_fail(&gone, KERR_NOT_FOUND, 0, "%s", id);
+		api_fail(call, &gone);
+	} else if (api_call_method(call) == API_RESIZE) {
+		api_reply(call, NULL, 0);
+	} else if (api_call_method(call) == API_ATTACH) {
+		if (!api_call_more(call) || c->life == LIFE_STOPPED) {
+			answer_attach(call, c, true);
+			return;
 		}
+		answer_attach(call, c, false);
+		waiter_add(c, WAIT_ATTACH, LIFE_STOPPED, call, NULL);
+		c->waiters->attached = number;
+	} else {
+		answer_changed(call, c, true);
 	}
+}
+
+static void order(struct daemon *d, struct link *l, struct api_call *call, struct wire_out *m)
+{
+	struct command *o = mem_zalloc(sizeof *o);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	o->number = d->attached;
+	o->call = call;
+	o->arg = d;
+	o->done = order_answered;
+	if (link_order(l, m, o, &e) == 0)
+		return;
+	free(o);
+	api_fail(call, &e);
+}
+
+/* ---- methods ------------------------------------------------------------------------------------------ */
+
+static void thaw(struct daemon *d, struct container *c)
+{
+	struct cgroup *cg;
+
+	if (container_cgroup(d, c, &cg, NULL))
+		return;
+	cgroup_freeze(cg, false, deadline_in_ms(FREEZE_MS), NULL);
 	cgroup_free(cg);
-	store_oci_free(&oci);
-	if (kerr_is_set(&e)) {
-		fail(c, &e);
-		return;
-	}
-	b->life = frozen ? LIFE_PAUSED : LIFE_RUNNING;
-	box_save(b, NULL);
-	box_event(b, frozen ? "paused" : "resumed", NULL);
-	reply_changed(c, b, true);
 }
 
-static void call_delete(struct daemon *d, struct api_call *c)
+static int ask_signal(const struct json *p, int otherwise, int *out, struct kerr *e)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct box *b = named(d, c, &e);
+	const char *s = json_get_string(p, "signal", NULL);
+	int n = s ? signal_parse(s) : otherwise;
 
-	if (b == NULL) {
-		CLEANUP_BUF struct buf text = BUF_INIT;
-		struct json_out o = JSON_OUT(&text);
-
-		if (e.code != KERR_NOT_FOUND || param(c, "uid") == NULL) {
-			fail(c, &e);
-			return;
-		}
-		json_begin_object(&o); /* that life is gone, as was asked */
-		json_put_string(&o, "id", param(c, "id"));
-		json_put_string(&o, "uid", param(c, "uid"));
-		json_put_bool(&o, "changed", false);
-		reply(c, &o);
-		return;
-	}
-	if (b->life == LIFE_STOPPED) {
-		wait_for(b, c, WAIT_REMOVED);
-		box_remove(b);
-		return;
-	}
-	if (b->life == LIFE_CREATING) {
-		kerr_fail(&e, KERR_BUSY, 0, "%s is still being created", b->id);
-		fail(c, &e);
-		return;
-	}
-	if (!flag(c, "force") && b->life != LIFE_CREATED) {
-		kerr_fail(&e, KERR_WRONG_STATE, 0, "%s is %s: stop it first, or delete it with force", b->id, life_name(b->life));
-		fail(c, &e);
-		return;
-	}
-	b->delete_when_stopped = true;
-	wait_for(b, c, WAIT_REMOVED);
-	if (box_stop(b, SIGKILL, 0, caller_text(c, api_call_arena(c)), &e))
-		box_lost(b, "monitor lost");
+	*out = n;
+	return n > 0 ? 0 : kerr_fail(e, KERR_CONFIG_VALUE, 0, "\"%.40s\" is no signal", s ? s : "");
 }
 
-/* ---- Exec, Attach, Resize ----------------------------------------------------------------------------------------------- */
-
-static enum source_answer capture_ready(struct source *s, uint32_t events)
+static int send_stop(struct container *c, struct api_call *call, int sig, uint64_t ms,
+	const char *what, struct kerr *e)
 {
-	struct capture *c = (struct capture *)(void *)s;
-	char chunk[8192];
-	ssize_t n = read(s->fd, chunk, sizeof chunk);
-
-	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return SOURCE_KEEP;
-	if (n <= 0)
-		return SOURCE_DONE;
-	if (c->data.len + (size_t)n > c->most) {
-		c->cut = true;
-		n = (ssize_t)(c->most - c->data.len);
-	}
-	buf_add(&c->data, chunk, (size_t)n);
-	return SOURCE_KEEP;
-}
-
-static void capture_closed(struct source *s)
-{
-	struct exec *x = ((struct capture *)(void *)s)->x;
-
-	x->captures--;
-	if (x->over)
-		exec_release(x);
-	else if (x->ended && x->captures == 0)
-		exec_end(x, NULL);
-}
-
-static int capture_begin(struct daemon *d, struct exec *x, struct stdio *s, size_t most, struct kerr *e)
-{
-	for (int i = 0; i < 2; i++) {
-		int p[2];
-
-		if (pipe2(p, O_CLOEXEC) < 0)
-			return kerr_fail(e, KERR_LIMIT, errno, "pipe");
-		fd_closep(&s->fd[i + 1]);
-		s->fd[i + 1] = p[1];
-		x->out[i] = (struct capture){ .s = { .fd = p[0], .ready = capture_ready, .closed = capture_closed }, .most = most, .x = x };
-		fcntl(p[0], F_SETFL, O_NONBLOCK);
-		if (loop_add(d->loop, &x->out[i].s, EPOLLIN, e)) {
-			close(p[0]);
-			return -1;
-		}
-		x->captures++;
-	}
-	return 0;
-}
-
-static void exec_call_gone(struct api_call *c, void *arg)
-{
-	struct exec *x = arg;
-
-	(void)c;
-	x->call = NULL;
-}
-
-static int exec_begin(struct daemon *d, struct exec *x, struct box *b, struct api_call *c, struct kerr *e)
-{
-	const struct json *params = api_call_params(c), *process = json_get(params, "process");
-	uint64_t flags = WIRE_EXEC_CHILD | (flag(c, "interactive") ? WIRE_KEEP_STDIN : 0);
-	CLEANUP(stdio_close) struct stdio s = { { -1, -1, -1 } };
-	CLEANUP_FD int dir = path_own(d->containers, b->id, O_RDONLY | O_DIRECTORY, 0, e);
-	struct wire_out m;
-	uint64_t most = json_get_u64(params, "captureBytes", CAPTURE);
-
-	if (dir < 0 || take_stdio(c, json_get(params, "stdio"), &s, e))
-		return -1;
-	if (x->capture && capture_begin(d, x, &s, most > 16u << 20 ? 16u << 20 : most, e))
-		return -1;
-	x->pair = pair_take(d, e);
-	if (x->pair == NULL || send_watch(x->pair, NULL, x, -1, -1, &s, flags, e))
-		return -1;
-	x->pair->exec = x;
-	x->pair->order = WIRE_EXEC;
-	wire_begin(&m, WIRE_EXEC);
-	put_process(&m, process, &flags);
-	wire_u64(&m, TAG_FLAGS, flags);
-	wire_fd(&m, WIRE_FD_RUN_DIR, dir);
-	if (d->config.cache)
-		wire_fd(&m, WIRE_FD_CACHE, d->cache);
-	pair_order(x->pair, &m);
-	return 0;
-}
-
-static void call_exec(struct daemon *d, struct api_call *c)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct box *b = named(d, c, &e);
-	struct exec *x;
-
-	if (b && b->life != LIFE_RUNNING && b->life != LIFE_STOPPING)
-		kerr_fail(&e, KERR_NOT_RUNNING, 0, "container not running: %s is %s", b->id, life_name(b->life));
-	if (kerr_is_set(&e)) {
-		fail(c, &e);
-		return;
-	}
-	x = mem_zalloc(sizeof *x);
-	x->d = d;
-	snprintf(x->id, sizeof x->id, "%s", b->id);
-	memcpy(x->uid, b->uid, sizeof x->uid);
-	snprintf(x->name, sizeof x->name, "x%llu", (unsigned long long)++d->exec_number);
-	x->instance = b->instance;
-	x->out[0].s.fd = x->out[1].s.fd = -1;
-	x->call = c;
-	x->more = api_call_more(c);
-	x->detach = flag(c, "detach");
-	x->capture = flag(c, "capture");
-	x->next = d->execs;
-	d->execs = x;
-	api_call_gone(c, exec_call_gone, x);
-	if (exec_begin(d, x, b, c, &e))
-		exec_end(x, &e);
-}
-
-static void call_attach(struct daemon *d, struct api_call *c)
-{
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	CLEANUP(stdio_close) struct stdio s = { { -1, -1, -1 } };
-	struct box *b = named(d, c, &e);
-	struct waiter *w;
 	struct wire_out m;
 
-	if (b && (b->life == LIFE_STOPPED || b->life == LIFE_CREATING || b->monitor.fd < 0))
-		kerr_fail(&e, KERR_NOT_RUNNING, 0, "container not running: %s is %s", b->id, life_name(b->life));
-	if (b && !kerr_is_set(&e) && take_stdio(c, json_get(api_call_params(c), "stdio"), &s, &e) == 0) {
+	wire_begin(&m, WIRE_STOP);
+	wire_u64(&m, TAG_SIGNAL, (uint64_t)sig);
+	wire_u64(&m, TAG_TIMEOUT_MS, ms);
+	wire_str(&m, TAG_WHO, by_of(call, what));
+	wire_str(&m, TAG_REQUEST, api_call_request(call));
+	return link_order_quiet(c->monitor, &m, e);
+}
+
+static int busy(const struct container *c, struct kerr *e)
+{
+	return c->job ? kerr_fail(e, KERR_BUSY, 0, "%s is being made or started", c->id) : 0;
+}
+
+static void call_stop(struct daemon *d, struct api_call *call, struct container *c)
+{
+	const struct json *p = api_call_params(call);
+	uint64_t ms = json_get_u64(p, "timeoutMs", c->stop_ms);
+	const struct life_move *m;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	bool paused = c->life == LIFE_PAUSED;
+	/* Nothing runs yet that could hear a signal. */
+	int sig = c->life == LIFE_CREATED ? 9 : c->stop_signal;
+
+	m = busy(c, &e) ? NULL : life_ask(c->life, EV_STOP, c->id, &e);
+	if (m && m->act == ACT_NOTHING) {
+		answer_changed(call, c, false);
+		return;
+	}
+	if (m == NULL || (sig != 9 && ask_signal(p, sig, &sig, &e)) ||
+		send_stop(c, call, sig, ms, "Stop", &e)) {
+		api_fail(call, &e);
+		return;
+	}
+	if (paused)
+		thaw(d, c);
+	waiter_add(c, WAIT_STOP, LIFE_STOPPED, call, NULL);
+	container_event(d, c, EV_STOP, c->life == LIFE_STOPPING ? NULL : "stopping",
+		api_call_request(call), by_of(call, "Stop"), NULL, NULL);
+}
+
+static void call_kill(struct daemon *d, struct api_call *call, struct container *c)
+{
+	const struct json *p = api_call_params(call);
+	const char *exec = json_get_string(p, "exec", NULL);
+	struct execution *x = exec ? exec_find(d, c, exec) : NULL;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct wire_out m;
+	int sig;
+
+	if (life_ask(c->life, EV_KILL, c->id, &e) == NULL || ask_signal(p, 9, &sig, &e) ||
+		busy(c, &e)) {
+		api_fail(call, &e);
+		return;
+	}
+	if (exec && (x == NULL || x->monitor == NULL)) {
+		kerr_fail(&e, KERR_NOT_FOUND, 0, "%s has no %.40s", c->id, exec);
+		api_fail(call, &e);
+		return;
+	}
+	wire_begin(&m, WIRE_KILL);
+	wire_u64(&m, TAG_SIGNAL, (uint64_t)sig);
+	wire_u64(&m, TAG_ALL, json_get_bool(p, "all", false));
+	wire_str(&m, TAG_WHO, by_of(call, "Kill"));
+	wire_str(&m, TAG_REQUEST, api_call_request(call));
+	order(d, x ? x->monitor : c->monitor, call, &m);
+	if (sig == 9 && x == NULL && c->life == LIFE_PAUSED)
+		thaw(d, c);
+}
+
+static void call_freeze(struct daemon *d, struct api_call *call, struct container *c, bool frozen)
+{
+	enum life_event ev = frozen ? EV_PAUSE : EV_RESUME;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	const struct life_move *m = life_ask(c->life, ev, c->id, &e);
+	struct cgroup *cg = NULL;
+	int rc;
+
+	if (m && m->act == ACT_NOTHING) {
+		answer_changed(call, c, false);
+		return;
+	}
+	if (m == NULL || busy(c, &e) || container_cgroup(d, c, &cg, &e)) {
+		api_fail(call, &e);
+		return;
+	}
+	rc = cgroup_freeze(cg, frozen, deadline_in_ms(FREEZE_MS), &e);
+	if (rc && frozen)
+		cgroup_freeze(cg, false, deadline_in_ms(FREEZE_MS), NULL);
+	cgroup_free(cg);
+	if (rc) {
+		api_fail(call, &e);
+		return;
+	}
+	container_event(d, c, ev, frozen ? "paused" : "resumed", api_call_request(call),
+		by_of(call, frozen ? "Pause" : "Resume"), NULL, NULL);
+	answer_changed(call, c, true);
+}
+
+static void call_delete(struct daemon *d, struct api_call *call)
+{
+	const struct json *p = api_call_params(call);
+	const char *id = json_get_string(p, "id", ""), *uid = json_get_string(p, "uid", NULL);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct container *c = call_container(d, call, &e);
+	bool force = json_get_bool(p, "force", false);
+	const struct life_move *m;
+	bool paused;
+
+	if (c == NULL && uid) { /* that life is over: just as asked */
+		answer_deleted(call, id, uid, false);
+		return;
+	}
+	m = c == NULL || busy(c, &e)
+		    ? NULL
+		    : life_ask(c->life, force ? EV_DELETE_FORCE : EV_DELETE, c->id, &e);
+	/* What has never run needs no force. */
+	if (m == NULL && c && !c->job && c->life == LIFE_CREATED && !force) {
+		kerr_clear(&e);
+		m = life_ask(c->life, EV_DELETE_FORCE, c->id, &e);
+	}
+	if (m == NULL) {
+		api_fail(call, &e);
+		return;
+	}
+	if (m->act == ACT_REMOVE) {
+		waiter_add(c, WAIT_DELETE, LIFE_REMOVED, call, NULL);
+		container_remove(d, c, api_call_request(call), by_of(call, "Delete"));
+		return;
+	}
+	paused = c->life == LIFE_PAUSED;
+	if (send_stop(c, call, 9, 0, "Delete", &e)) {
+		api_fail(call, &e);
+		return;
+	}
+	if (paused)
+		thaw(d, c);
+	c->removing = true;
+	waiter_add(c, WAIT_DELETE, LIFE_REMOVED, call, NULL);
+	container_event(d, c, EV_DELETE_FORCE, "stopping", api_call_request(call),
+		by_of(call, "Delete"), NULL, NULL);
+}
+
+static void call_attach(struct daemon *d, struct api_call *call, struct container *c)
+{
+	static const struct {
+		const char *name;
+		enum wire_fd kind;
+	} ends[] = { { "stdin", WIRE_FD_STDIN }, { "stdout", WIRE_FD_STDOUT },
+		{ "stderr", WIRE_FD_STDERR } };
+	const struct json *s = json_get(api_call_params(call), "stdio");
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct wire_out m;
+	int fds[3] = { -1, -1, -1 };
+
+	for (int i = 0; i < 3 && !kerr_is_set(&e); i++)
+		fds[i] = api_call_take_fd(call, s, ends[i].name, &e);
+	if (!kerr_is_set(&e) && (busy(c, &e) || life_ask(c->life, EV_ATTACH, c->id, &e) == NULL ||
+					c->monitor == NULL) &&
+		!kerr_is_set(&e))
+		kerr_fail(&e, KERR_MONITOR, 0, "the monitor of %s is gone", c->id);
+	if (kerr_is_set(&e)) {
+		api_fail(call, &e);
+	} else {
+		char name[32];
+
+		snprintf(name, sizeof name, "attached-%llu", (unsigned long long)++d->attached);
 		wire_begin(&m, WIRE_ATTACH);
-		wire_fd(&m, WIRE_FD_STDIN, s.fd[0]);
-		wire_fd(&m, WIRE_FD_STDOUT, s.fd[1]);
-		wire_fd(&m, WIRE_FD_STDERR, s.fd[2]);
-		wire_send(b->monitor.fd, &m, deadline_in_ms(100), &e);
+		wire_str(&m, TAG_REQUEST, name);
+		for (int i = 0; i < 3; i++)
+			wire_fd(&m, ends[i].kind, fds[i]);
+		order(d, c->monitor, call, &m);
 	}
-	if (kerr_is_set(&e)) {
-		fail(c, &e);
-		return;
-	}
-	w = wait_for(b, c, WAIT_EXIT);
-	if (api_call_more(c))
-		answer_one(b, w, false, NULL);
+	for (int i = 0; i < 3; i++)
+		fd_closep(&fds[i]);
 }
 
-static void call_resize(struct daemon *d, struct api_call *c)
+static void call_resize(struct daemon *d, struct api_call *call, struct container *c)
 {
+	const struct json *p = api_call_params(call);
+	const char *exec = json_get_string(p, "exec", NULL);
+	struct execution *x = exec ? exec_find(d, c, exec) : NULL;
+	struct link *l = exec ? (x ? x->monitor : NULL) : c->monitor;
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct box *b = named(d, c, &e);
-	const char *name = param(c, "exec");
-	int fd = b ? b->monitor.fd : -1;
 	struct wire_out m;
 
-	for (struct exec *x = d->execs; name && x; x = x->next)
-		if (str_eq(x->name, name) && x->pair)
-			fd = x->pair->monitor.fd;
-	if (b && fd < 0)
-		kerr_fail(&e, KERR_NOT_RUNNING, 0, "container not running: %s is %s", b->id, life_name(b->life));
-	if (!kerr_is_set(&e)) {
-		wire_begin(&m, WIRE_RESIZE);
-		wire_u64(&m, TAG_ROWS, json_get_u64(api_call_params(c), "rows", 0));
-		wire_u64(&m, TAG_COLUMNS, json_get_u64(api_call_params(c), "columns", 0));
-		if (wire_send(fd, &m, deadline_in_ms(100), &e) == 0) {
-			api_reply(c, NULL, 0);
-			return;
-		}
+	if (l == NULL) {
+		kerr_fail(&e, exec ? KERR_NOT_FOUND : KERR_NOT_RUNNING, 0, "%s",
+			exec ? exec : c->id);
+		api_fail(call, &e);
+		return;
 	}
-	fail(c, &e);
+	wire_begin(&m, WIRE_RESIZE);
+	wire_u64(&m, TAG_ROWS, json_get_u64(p, "rows", 24));
+	wire_u64(&m, TAG_COLUMNS, json_get_u64(p, "columns", 80));
+	order(d, l, call, &m);
 }
 
-/* ---- Get, List, Wait, Watch ---------------------------------------------------------------------------------------------- */
-
-static void call_get(struct daemon *d, struct api_call *c)
+static void call_get(struct daemon *d, struct api_call *call, struct container *c)
 {
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-	struct box *b = named(d, c, &e);
 
-	if (b && flag(c, "showEnv"))
-		kerr_fail(&e, KERR_UNSUPPORTED, 0, "kapseld reads no bundle: see process.env in the container's own config.json, as root");
-	if (kerr_is_set(&e)) {
-		fail(c, &e);
+	if (json_get_bool(api_call_params(call), "showEnv", false)) {
+		/* kapseld never reads a bundle, nor the copy of it. */
+		kerr_fail(&e, api_call_role(call) < ROLE_ADMIN ? KERR_DENIED : KERR_UNSUPPORTED, 0,
+			"values of process.env are in the bundle and in config.json of the run "
+			"directory only");
+		api_fail(call, &e);
 		return;
 	}
 	json_begin_object(&o);
 	json_key(&o, "container");
-	box_json(b, &o);
-	reply(c, &o);
+	container_json(d, &o, c, true);
+	json_end_object(&o);
+	api_reply_buf(call, &b);
 }
 
-static int by_id(const void *a, const void *b)
-{
-	return strcmp((*(struct box *const *)a)->id, (*(struct box *const *)b)->id);
-}
-
-static struct box **sorted(struct daemon *d)
-{
-	struct box **v = mem_array(d->boxes + 1, sizeof *v);
-	size_t n = 0;
-
-	for (size_t i = 0; i < TABLE; i++)
-		for (struct box *b = d->table[i]; b; b = b->next)
-			v[n++] = b;
-	qsort(v, n, sizeof *v, by_id);
-	return v;
-}
+/* ---- list ---------------------------------------------------------------------------------------------- */
 
 static bool in_list(const struct json *list, const char *s)
 {
-	json_each(item, list)
-		if (item->type == JSON_STRING && str_eq(item->text, s))
+	json_each(v, list)
+		if (str_eq(v->text, s))
 			return true;
 	return false;
 }
 
-static bool passes(const struct box *b, const struct json *filter)
+static bool has_annotations(const struct container *c, const struct json *want)
 {
-	const struct json *ids = json_get(filter, "ids"), *states = json_get(filter, "states"), *wanted = json_get(filter, "annotations");
-	CLEANUP_ARENA struct arena *a = arena_new();
-	const struct json *have;
+	CLEANUP_ARENA struct arena *a = NULL;
+	CLEANUP_FREE char *text = NULL;
+	const struct json *an;
 
-	if ((ids && ids->n && !in_list(ids, b->id)) || (states && states->n && !in_list(states, life_name(b->life))))
-		return false;
-	if (wanted == NULL || wanted->n == 0)
+	if (want == NULL || want->n == 0)
 		return true;
-	have = b->annotations ? json_parse(a, b->annotations, strlen(b->annotations), NULL, NULL) : NULL;
-	json_each(w, wanted)
-		if (w->type != JSON_STRING || !str_eq(json_get_string(have, w->key, NULL), w->text))
+	if (c->fixed == NULL)
+		return false;
+	a = arena_new();
+	text = mem_printf("{%s}", c->fixed);
+	an = json_get(json_parse(a, text, strlen(text), NULL, NULL), "annotations");
+	json_each(v, want)
+		if (!str_eq(json_get_string(an, v->key, NULL), v->text))
 			return false;
 	return true;
 }
 
-static void call_list(struct daemon *d, struct api_call *c)
+static bool wanted(const struct container *c, const struct json *filter)
 {
-	const struct json *params = api_call_params(c), *page = json_get(params, "page");
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
-	CLEANUP_FREE struct box **v = sorted(d);
-	uint64_t size = json_get_u64(page, "size", 1000);
-	const char *after = json_get_string(page, "after", NULL), *next = NULL;
-	size_t n = 0;
+	const struct json *ids = json_get(filter, "ids"), *states = json_get(filter, "states");
 
+	return (ids == NULL || ids->type != JSON_ARRAY || in_list(ids, c->id)) &&
+	       (states == NULL || states->type != JSON_ARRAY || in_list(states, life_name(c->life))) &&
+	       has_annotations(c, json_get(filter, "annotations"));
+}
+
+static void call_list(struct daemon *d, struct api_call *call)
+{
+	const struct json *p = api_call_params(call), *filter = json_get(p, "filter");
+	const struct json *page = json_get(p, "page");
+	const char *after = json_get_string(page, "after", NULL);
+	uint64_t size = json_get_u64(page, "size", PAGE_MOST), n = 0;
+	size_t i = after ? container_place(d, after) : 0;
+	const struct container *last = NULL;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+
+	if (size == 0 || size > PAGE_MOST)
+		size = PAGE_MOST;
+	if (after && i < d->all.n && str_eq(d->all.v[i]->id, after))
+		i++;
+	if (api_call_more(call))
+		size = UINT64_MAX;
 	json_begin_object(&o);
 	json_key(&o, "containers");
 	json_begin_array(&o);
-	for (size_t i = 0; i < d->boxes; i++) {
-		if ((after && strcmp(v[i]->id, after) <= 0) || !passes(v[i], json_get(params, "filter")))
+	for (; i < d->all.n && n < size; i++) {
+		if (!wanted(d->all.v[i], filter))
 			continue;
-		if (n == size || text.len > 512u << 10) {
-			next = v[i - 1]->id;
-			if (!api_call_more(c))
-				break;
-			json_end_array(&o);
-			json_put_string(&o, "next", next);
-			json_end_object(&o);
-			api_reply_more(c, text.data, text.len);
-			buf_reset(&text);
-			o = (struct json_out)JSON_OUT(&text);
-			json_begin_object(&o);
-			json_key(&o, "containers");
-			json_begin_array(&o);
-			n = 0;
-			next = NULL;
-		}
-		box_json(v[i], &o);
+		last = d->all.v[i];
+		container_json(d, &o, last, false);
 		n++;
 	}
 	json_end_array(&o);
-	json_put_string(&o, "next", next);
-	reply(c, &o);
+	if (i < d->all.n && last)
+		json_put_string(&o, "next", last->id);
+	json_end_object(&o);
+	api_reply_buf(call, &b);
 }
 
-/* One id waits; of several, those that are there already are told. */
+/* ---- dispatch -------------------------------------------------------------------------------------------- */
 
-static void call_wait(struct daemon *d, struct api_call *c)
+static void unsupported(struct api_call *call)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	const struct json *params = api_call_params(c), *ids = json_get(params, "ids"), *uids = json_get(params, "uids");
-	const char *until = json_get_string(params, "until", "stopped");
-	enum waits_for what = str_eq(until, "running") ? WAIT_RUN : str_eq(until, "removed") ? WAIT_REMOVED : WAIT_EXIT;
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	struct json_out o = JSON_OUT(&text);
 
-	json_each(item, ids) {
-		struct box *b = item->type == JSON_STRING && id_is_valid(item->text) ? box_find(d, item->text) : NULL;
-		const char *uid = json_get_string(uids, item->type == JSON_STRING ? item->text : "", NULL);
-
-		if (b == NULL || (uid && !str_eq(uid, b->uid))) {
-			kerr_fail(&e, KERR_NOT_FOUND, 0, "no container has the id %.130s", item->type == JSON_STRING ? item->text : "");
-			fail(c, &e);
-			return;
-		}
-		if ((what == WAIT_EXIT && b->life == LIFE_STOPPED) || (what == WAIT_RUN && b->life >= LIFE_RUNNING && b->life <= LIFE_STOPPED)) {
-			json_begin_object(&o);
-			put_box(&o, b);
-			json_put_string(&o, "state", life_name(b->life));
-			if (b->exits.n && b->life == LIFE_STOPPED) {
-				json_key(&o, "exit");
-				json_add_raw(&o, b->exits.v[b->exits.n - 1], strlen(b->exits.v[b->exits.n - 1]));
-			}
-			if (ids->n == 1 || !api_call_more(c)) {
-				reply(c, &o);
-				return;
-			}
-			json_end_object(&o);
-			api_reply_more(c, text.data, text.len);
-			buf_reset(&text);
-			o = (struct json_out)JSON_OUT(&text);
-		} else if (ids->n == 1) {
-			wait_for(b, c, what);
-			return;
-		}
-	}
-	if (ids->n != 1) {
-		kerr_fail(&e, KERR_UNSUPPORTED, 0, "waiting for several ids in one call is not carried out: call once for each, on one connection");
-		fail(c, &e);
-	}
+	kerr_fail(&e, KERR_UNSUPPORTED, 0, "%s is not carried out by version " KAPSEL_VERSION,
+		api_method(api_call_method(call))->name);
+	api_fail(call, &e);
 }
 
-static void watcher_gone(struct api_call *c, void *arg)
+typedef void (*on_one)(struct daemon *d, struct api_call *call, struct container *c);
+
+static void do_pause(struct daemon *d, struct api_call *call, struct container *c)
 {
-	(void)c;
-	((struct waiter *)arg)->call = NULL;
+	call_freeze(d, call, c, true);
 }
 
-static void watch_reply(struct daemon *d, struct api_call *c, struct buf *text, uint64_t number, bool resync, bool complete, bool more)
+static void do_resume(struct daemon *d, struct api_call *call, struct container *c)
 {
-	CLEANUP_BUF struct buf b = BUF_INIT;
-	struct json_out o = JSON_OUT(&b);
-	char cursor[CURSOR_TEXT];
-
-	json_begin_object(&o);
-	json_put_string(&o, "cursor", journal_cursor(d->journal, number, cursor));
-	json_put_bool(&o, "resync", resync);
-	json_put_bool(&o, "complete", complete);
-	buf_addc(&b, ',');
-	buf_add(&b, text->data, text->len);
-	json_end_object(&o);
-	if (more)
-		api_reply_more(c, b.data, b.len);
-	else
-		api_reply_buf(c, &b);
-	buf_reset(text);
+	call_freeze(d, call, c, false);
 }
 
-static void watch_snapshot(struct daemon *d, struct api_call *c, bool resync, bool more)
-{
-	CLEANUP_FREE struct box **v = sorted(d);
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	uint64_t number = journal_last(d->journal);
-	size_t n = d->boxes, i = 0;
+static const on_one on_container[API_METHOD_COUNT] = {
+	[API_START] = job_start,
+	[API_STOP] = call_stop,
+	[API_KILL] = call_kill,
+	[API_PAUSE] = do_pause,
+	[API_RESUME] = do_resume,
+	[API_EXEC] = job_exec,
+	[API_ATTACH] = call_attach,
+	[API_RESIZE] = call_resize,
+	[API_GET] = call_get,
+};
 
-	do {
-		struct json_out o = JSON_OUT(&text);
-		size_t end = i + WATCH_PIECE < n ? i + WATCH_PIECE : n;
-
-		buf_adds(&text, "\"snapshot\":");
-		json_begin_array(&o);
-		for (; i < end; i++)
-			box_json(v[i], &o);
-		json_end_array(&o);
-		watch_reply(d, c, &text, number, resync, i == n, more || i < n);
-	} while (i < n);
-}
-
-struct replay { struct buf text; size_t n; };
-
-static bool replay_one(void *arg, const struct journal_entry *entry)
-{
-	struct replay *r = arg;
-
-	if (entry->kind == JOURNAL_EVENT) {
-		buf_addf(&r->text, "%s", r->n++ ? "," : "");
-		buf_add(&r->text, entry->json, entry->len);
-	}
-	return true;
-}
-
-static void call_watch(struct daemon *d, struct api_call *c)
-{
-	const char *cursor = param(c, "cursor");
-	bool more = api_call_more(c), known = false;
-	uint64_t number = 0;
-	struct replay r = { BUF_INIT, 0 };
-	struct waiter *w;
-
-	buf_adds(&r.text, "\"events\":[");
-	if (cursor && journal_cursor_parse(d->journal, cursor, &number) == 0)
-		known = journal_replay(d->journal, number, replay_one, &r, NULL) == 0;
-	if (more) {
-		w = mem_zalloc(sizeof *w);
-		w->call = c;
-		w->next = d->watchers;
-		d->watchers = w;
-		api_call_gone(c, watcher_gone, w);
-	}
-	if (known) {
-		buf_addc(&r.text, ']');
-		watch_reply(d, c, &r.text, journal_last(d->journal), false, true, more);
-	} else {
-		watch_snapshot(d, c, cursor != NULL, more);
-	}
-	buf_free(&r.text);
-}
-
-void tell_watchers(struct daemon *d, const char *event, size_t len, uint64_t number)
-{
-	for (struct waiter **at = &d->watchers; *at;) {
-		struct waiter *w = *at;
-		CLEANUP_BUF struct buf text = BUF_INIT;
-
-		if (w->call == NULL) {
-			*at = w->next;
-			free(w);
-			continue;
-		}
-		buf_adds(&text, "\"events\":[");
-		buf_add(&text, event, len);
-		buf_addc(&text, ']');
-		watch_reply(d, w->call, &text, number, false, true, true);
-		at = &w->next;
-	}
-}
-
-/* ---- all of them -------------------------------------------------------------------------------------------------- */
-
-void daemon_call(void *arg, struct api_call *c)
+void call_dispatch(void *arg, struct api_call *call)
 {
 	struct daemon *d = arg;
-	const char *request = api_call_request(c);
+	enum api_method m = api_call_method(call);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct container *c;
+	const char *request = api_call_request(call);
 
-	if (request && strlen(request) > REQUEST_BYTES) {
-		CLEANUP_ERR struct kerr e = KERR_INIT;
+	if (request && strlen(request) > 64) {
+		kerr_fail(&e, KERR_CONFIG_RANGE, 0, "request has more than 64 bytes");
+		api_fail(call, &e);
+	} else if (on_container[m]) {
+		c = call_container(d, call, &e);
+		if (c)
+			on_container[m](d, call, c);
+		else
+			api_fail(call, &e);
+	} else if (m == API_CREATE || m == API_RUN) {
+		job_create(d, call, m == API_RUN);
+	} else if (m == API_DELETE) {
+		call_delete(d, call);
+	} else if (m == API_LIST) {
+		call_list(d, call);
+	} else if (m == API_WAIT) {
+		call_wait(d, call);
+	} else if (m == API_WATCH) {
+		call_watch(d, call);
+	} else if (m == API_LOGS) {
+		call_logs(d, call);
+	} else if (m == API_STATS) {
+		call_stats(d, call);
+	} else if (m == API_PROCESSES) {
+		call_processes(d, call);
+	} else if (m == API_NODE_INFO || m == API_NODE_CHECK || m == API_NODE_FACTS ||
+		   m == API_NODE_RELOAD) {
+		call_node(d, call);
+	} else {
+		unsupported(call);
+	}
+}
 
-		kerr_fail(&e, KERR_LIMIT, 0, "request is longer than %d bytes", REQUEST_BYTES);
-		fail(c, &e);
-		return;
+void call_audit(void *arg, const struct api_call *call, const struct kerr *result)
+{
+	struct daemon *d = arg;
+	const struct peer *p = api_call_peer(call);
+	const struct json *params = api_call_params(call);
+	const char *id = json_get_string(params, "id", NULL), *uid = json_get_string(params, "uid", NULL);
+	CLEANUP_FREE char *name = mem_printf("%d/cgroup", (int)p->pid);
+	CLEANUP_BUF struct buf cgroup = BUF_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	struct container *c = id ? container_find(d, id) : NULL;
+	char text[TIME_TEXT];
+	uint64_t now = clock_wall_ns();
+	const char *at;
+
+	json_begin_object(&o);
+	json_put_string(&o, "time", time_text(now, text));
+	json_put_u64(&o, "uid", p->uid);
+	json_put_i64(&o, "pid", p->pid);
+	if (p->pid > 0 && proc_read(name, 8192, &cgroup, NULL) == 0 &&
+		(at = strstr(buf_str(&cgroup), "0::")) != NULL) {
+		json_key(&o, "cgroup");
+		json_add_bytes(&o, at + 3, strcspn(at + 3, "\n"));
 	}
-	switch (api_call_method(c)) {
-	case API_CREATE:
-		call_create(d, c, false);
-		break;
-	case API_RUN:
-		call_create(d, c, true);
-		break;
-	case API_START:
-		call_start(d, c);
-		break;
-	case API_STOP:
-		call_stop(d, c);
-		break;
-	case API_KILL:
-		call_kill(d, c);
-		break;
-	case API_PAUSE:
-		call_freeze(d, c, true);
-		break;
-	case API_RESUME:
-		call_freeze(d, c, false);
-		break;
-	case API_DELETE:
-		call_delete(d, c);
-		break;
-	case API_EXEC:
-		call_exec(d, c);
-		break;
-	case API_ATTACH:
-		call_attach(d, c);
-		break;
-	case API_RESIZE:
-		call_resize(d, c);
-		break;
-	case API_GET:
-		call_get(d, c);
-		break;
-	case API_LIST:
-		call_list(d, c);
-		break;
-	case API_WAIT:
-		call_wait(d, c);
-		break;
-	case API_WATCH:
-		call_watch(d, c);
-		break;
-	default:
-		node_call(d, c);
-	}
+	json_put_string(&o, "method", api_method(api_call_method(call))->name);
+	json_put_string(&o, "id", id);
+	json_put_string(&o, "container", uid ? uid : c ? c->uid : NULL);
+	json_put_string(&o, "request", api_call_request(call));
+	json_put_string(&o, "result", result ? kerr_row(result->code)->name : "ok");
+	json_end_object(&o);
+	journal_add(d->journal, JOURNAL_AUDIT, now, b.data, b.len);
+	if (result)
+		log_info("audit: %s", b.data);
+	else
+		log_debug("audit: %s", b.data);
 }

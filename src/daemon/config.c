@@ -1,204 +1,351 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* kapseld's configuration: one table, from which the reader, --check and the manual live. */
 #include "daemon.h"
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
-/* ---- the configuration file: one table reads it, prints it and documents it ----------------------------------- */
-
-enum kind { C_STRING, C_NUMBER, C_BOOL, C_WORDS };
-static const struct row {
-	const char *key;
-	enum kind kind;
-	size_t offset;
-	uint64_t min, max;
-	const char *doc;
-} rows[] = {
-	{ "cgroupParent", C_STRING, offsetof(struct config, cgroup_parent), 0, 0, "where containers without cgroupsPath go" },
-	{ "executors", C_NUMBER, offsetof(struct config, pool), 0, 64, "pairs started ahead; 0 switches the pool off" },
-	{ "stopTimeoutMs", C_NUMBER, offsetof(struct config, stop_timeout_ms), 0, 86400000, "between the stop signal and the kill" },
-	{ "logMaxSize", C_NUMBER, offsetof(struct config, log_max_size), 65536, 1ull << 40, "bytes of one log file" },
-	{ "logMaxFiles", C_NUMBER, offsetof(struct config, log_max_files), 1, 100, "files of one log" },
-	{ "filterCache", C_BOOL, offsetof(struct config, cache), 0, 0, "keep compiled seccomp programs" },
-	{ "operate", C_WORDS, offsetof(struct config, operate_groups), 0, 0, "groups that may operate: root in all but name" },
-	{ "observe", C_WORDS, offsetof(struct config, observe_groups), 0, 0, "groups that may observe" },
+#define AT(member) offsetof(struct config, member)
+#define TEXT	   .number = false
+#define NUMBER	   .number = true
+static const struct config_row rows[] = {
+	{ "/socket", "path of the API's socket", TEXT, .fixed = true, .offset = AT(socket) },
+	{ "/runDir", "what dies with the machine", TEXT, .fixed = true, .offset = AT(run_dir) },
+	{ "/stateDir", "journal, logs, cache", TEXT, .fixed = true, .offset = AT(state_dir) },
+	{ "/log/format", "of kapseld's own log", TEXT, .offset = AT(log_format), .words = "text|json" },
+	{ "/log/level", "the least that is logged", TEXT, .offset = AT(log_level),
+		.words = "error|warning|info|debug" },
+	{ "/roles/observe", "who may look: root, any, user:, uid:, group:, gid:, with commas", TEXT,
+		.offset = AT(observe) },
+	{ "/roles/operate", "who may change containers: as good as root", TEXT,
+		.offset = AT(operate) },
+	{ "/roles/admin", "who may change the node", TEXT, .offset = AT(admin) },
+	{ "/pool", "executors that wait, started; 0: none", NUMBER, .offset = AT(pool), .max = 64 },
+	{ "/cache", "1: compiled seccomp programs are kept", NUMBER, .offset = AT(cache), .max = 1 },
+	{ "/cgroupParent", "cgroup of containers that name none", TEXT, .offset = AT(cgroup_parent) },
+	{ "/birthTimeoutMs", "for an executor's work", NUMBER, .offset = AT(birth_ms), .min = 100,
+		.max = 3600000 },
+	{ "/defaults/stopSignal", "asks a container to end", TEXT, .offset = AT(stop_signal) },
+	{ "/defaults/stopTimeoutMs", "before it is killed", NUMBER, .offset = AT(stop_ms),
+		.max = 86400000 },
+	{ "/defaults/logDriver", "where output goes", TEXT, .offset = AT(log_driver),
+		.words = "cri|none" },
+	{ "/defaults/logMaxSize", "bytes of a log file", NUMBER, .offset = AT(log_size),
+		.min = 4096, .max = 1ull << 40 },
+	{ "/defaults/logMaxFiles", "of a container", NUMBER, .offset = AT(log_files), .min = 1,
+		.max = 100 },
+	{ "/limits/containers", "at the same time", NUMBER, .offset = AT(containers), .min = 1,
+		.max = STORE_CONTAINERS },
+	{ "/limits/messageBytes", "of a request", NUMBER, .offset = AT(limits.message_bytes),
+		.min = 4096, .max = 16 << 20 },
+	{ "/limits/callsPerConnection", "in flight", NUMBER, .offset = AT(limits.calls), .min = 1,
+		.max = 1024 },
+	{ "/limits/halfMessageMs", "for the rest of a message", NUMBER,
+		.offset = AT(limits.half_message_ms), .min = 100, .max = 3600000 },
+	{ "/limits/unsentBytes", "answers that a client has not read", NUMBER,
+		.offset = AT(limits.unsent_bytes), .min = 65536, .max = 1 << 30 },
+	{ "/limits/connectionsPerUid", "connections of one user", NUMBER,
+		.offset = AT(limits.connections_per_uid), .min = 1, .max = 100000 },
+	{ "/limits/connections", "connections in all", NUMBER, .offset = AT(limits.connections),
+		.min = 2, .max = 100000 },
 };
+_Static_assert(ARRAY_LEN(rows) <= sizeof((struct config *)NULL)->origin, "an origin a row");
 
-static void defaults(struct config *c)
+const struct config_row *config_rows(size_t *n)
 {
-	c->cgroup_parent = "/kapsel";
-	c->pool = 2;
-	c->stop_timeout_ms = 10000;
-	c->log_max_size = 16u << 20;
-	c->log_max_files = 4;
-	c->cache = true;
-	c->operate_groups = (char *)(uintptr_t)"";
-	c->observe_groups = (char *)(uintptr_t)"kapsel";
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		c->origin[i] = "default";
+	*n = ARRAY_LEN(rows);
+	return rows;
 }
 
-static void add_words(struct config *c, const struct json *v, char **out, struct kerr *report)
+static char **text_at(struct config *c, const struct config_row *r)
 {
-	CLEANUP_BUF struct buf b = BUF_INIT;
-	struct kerr one = KERR_INIT;
+	return (char **)((char *)c + r->offset);
+}
 
-	if (v->type != JSON_ARRAY) {
-		json_fail(&one, KERR_CONFIG_TYPE, v, "is %s, and must be an array", json_type_name(v->type));
-		kerr_add(report, &one);
+static uint64_t *number_at(struct config *c, const struct config_row *r)
+{
+	return (uint64_t *)((char *)c + r->offset);
+}
+
+void config_default(struct config *c)
+{
+	memset(c, 0, sizeof *c);
+	c->socket = mem_strdup("/run/kapsel/kapseld.sock");
+	c->run_dir = mem_strdup("/run/kapsel");
+	c->state_dir = mem_strdup("/var/lib/kapsel");
+	c->log_format = mem_strdup("text");
+	c->log_level = mem_strdup("info");
+	c->observe = mem_strdup("root,group:kapsel");
+	c->operate = mem_strdup("root");
+	c->admin = mem_strdup("root");
+	c->cgroup_parent = mem_strdup("/kapsel");
+	c->log_driver = mem_strdup("cri");
+	c->stop_signal = mem_strdup("TERM");
+	c->pool = 3;
+	c->cache = 1;
+	c->containers = 10000;
+	c->birth_ms = 120000;
+	c->stop_ms = 10000;
+	c->log_size = 16 << 20;
+	c->log_files = 4;
+	c->limits = api_limits_default;
+}
+
+void config_free(struct config *c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!rows[i].number)
+			free(*text_at(c, &rows[i]));
+	free(c->file);
+	memset(c, 0, sizeof *c);
+}
+
+void config_set(struct config *c, const char *pointer, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (str_eq(rows[i].pointer, pointer)) {
+			free(*text_at(c, &rows[i]));
+			*text_at(c, &rows[i]) = mem_strdup(value);
+			c->origin[i] = ORIGIN_FLAG;
+		}
+}
+
+/* ---- reading --------------------------------------------------------------------------------------------- */
+
+static bool word_in(const char *words, const char *s)
+{
+	size_t n = strlen(s);
+
+	for (const char *w = words; w; w = strchr(w, '|') ? strchr(w, '|') + 1 : NULL)
+		if (strncmp(w, s, n) == 0 && (w[n] == '|' || w[n] == '\0'))
+			return true;
+	return false;
+}
+
+/* "user:x" and its like; -1 when that is no way to name anybody. */
+static int who_matches(const char *who, size_t len, const struct peer *p)
+{
+	CLEANUP_FREE char *w = mem_strndup(who, len);
+	uint64_t n;
+	struct passwd *pw;
+	struct group *gr;
+
+	if (str_eq(w, "root"))
+		return p && p->uid == 0;
+	if (str_eq(w, "any"))
+		return 1;
+	if (str_starts(w, "uid:"))
+		return str_to_u64(w + 4, &n) ? -1 : p && p->uid == n;
+	if (str_starts(w, "user:") && w[5])
+		return p && (pw = getpwnam(w + 5)) && pw->pw_uid == p->uid;
+	if (str_starts(w, "gid:")) {
+		if (str_to_u64(w + 4, &n))
+			return -1;
+	} else if (str_starts(w, "group:") && w[6]) {
+		gr = p ? getgrnam(w + 6) : NULL;
+		if (gr == NULL)
+			return 0;
+		n = gr->gr_gid;
+	} else {
+		return -1;
+	}
+	if (p == NULL)
+		return 0;
+	for (size_t i = 0; i < p->ngroups; i++)
+		if (p->groups[i] == n)
+			return 1;
+	return p->gid == n;
+}
+
+static int list_matches(const char *list, const struct peer *p)
+{
+	int any = 0;
+
+	for (const char *at = list; *at;) {
+		size_t n = strcspn(at, ",");
+		int one = n ? who_matches(at, n, p) : -1;
+
+		if (one < 0)
+			return -1;
+		any |= one;
+		at += n + (at[n] == ',');
+	}
+	return any;
+}
+
+enum role config_role(const struct config *c, const struct peer *p)
+{
+	if (list_matches(c->admin, p) > 0)
+		return ROLE_ADMIN;
+	if (list_matches(c->operate, p) > 0)
+		return ROLE_OPERATE;
+	return list_matches(c->observe, p) > 0 ? ROLE_OBSERVE : ROLE_NONE;
+}
+
+static int check_text(const struct config_row *r, const struct json *v, const char *s, struct kerr *e)
+{
+	if (r->words && !word_in(r->words, s))
+		return json_fail(e, KERR_CONFIG_VALUE, v, "\"%.40s\" is none of %s", s, r->words);
+	if (str_starts(r->pointer, "/roles/") && list_matches(s, NULL) < 0)
+		return json_fail(e, KERR_CONFIG_VALUE, v,
+			"\"%.80s\" is no list of root, any, user:, uid:, group:, gid:", s);
+	if (str_ends(r->pointer, "Signal") && signal_parse(s) <= 0)
+		return json_fail(e, KERR_CONFIG_VALUE, v, "\"%.40s\" is no signal", s);
+	if (str_ends(r->pointer, "Dir") || str_eq(r->pointer, "/socket") ||
+		str_eq(r->pointer, "/cgroupParent"))
+		return *s == '/' ? 0
+				 : json_fail(e, KERR_CONFIG_VALUE, v,
+					   "\"%.80s\" is no absolute path", s);
+	return 0;
+}
+
+static void read_value(struct config *c, size_t i, const struct json *v, struct kerr *report)
+{
+	const struct config_row *r = &rows[i];
+	struct kerr e = KERR_INIT;
+	const char *s;
+	uint64_t n;
+	int rc;
+
+	if (r->number)
+		rc = json_u64(v, r->min, r->max, &n, &e);
+	else
+		rc = json_string(v, &s, &e) || check_text(r, v, s, &e) ? -1 : 0;
+	if (rc) {
+		kerr_add(report, &e);
 		return;
 	}
-	json_each(item, v) {
-		const char *s;
-
-		if (json_string(item, &s, &one))
-			kerr_add(report, &one);
-		else
-			buf_addf(&b, "%s%s", b.len ? ", " : "", s);
+	if (c->origin[i] == ORIGIN_FLAG)
+		return; /* the command line has the last word */
+	c->origin[i] = ORIGIN_CONFIG;
+	if (r->number) {
+		*number_at(c, r) = n;
+	} else {
+		free(*text_at(c, r));
+		*text_at(c, r) = mem_strdup(s);
 	}
-	*out = arena_strdup(c->a, buf_str(&b));
 }
 
-static void read_row(struct config *c, const struct row *r, const struct json *v, struct kerr *report)
+static bool is_parent(const char *pointer)
 {
-	void *to = (char *)c + r->offset;
-	struct kerr one = KERR_INIT;
-	int rc = 0;
+	size_t n = strlen(pointer);
 
-	if (r->kind == C_STRING)
-		rc = json_string(v, to, &one);
-	else if (r->kind == C_NUMBER)
-		rc = json_u64(v, r->min, r->max, to, &one);
-	else if (r->kind == C_BOOL)
-		rc = json_bool(v, to, &one);
-	else
-		add_words(c, v, to, report);
-	if (rc == 0 && r->kind == C_STRING && (*(const char **)to)[0] != '/')
-		rc = json_fail(&one, KERR_CONFIG_VALUE, v, "must begin with /");
-	if (rc)
-		kerr_add(report, &one);
-	c->origin[r - rows] = "file";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (strncmp(rows[i].pointer, pointer, n) == 0 && rows[i].pointer[n] == '/')
+			return true;
+	return false;
 }
 
-static const struct row *row_of(const char *key, const char **near)
+static const char *nearest(const char *pointer)
 {
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (strcmp(rows[i].key, key) == 0)
-			return &rows[i];
-		if (str_distance(rows[i].key, key, 2) <= 2)
-			*near = rows[i].key;
-	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (str_distance(rows[i].pointer, pointer, 3) <= 3)
+			return rows[i].pointer;
 	return NULL;
 }
 
-int config_load(struct daemon *d, struct config *out, struct kerr *e)
+static void read_object(struct config *c, struct arena *a, const struct json *o, struct kerr *report)
 {
-	CLEANUP_FD int fd = -1;
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	const struct json *root;
+	json_each(v, o)
+	{
+		const char *pointer = json_pointer(a, v), *near;
+		struct kerr e = KERR_INIT;
+		size_t i = 0;
 
-	defaults(out);
-	if (d->config_file == NULL)
-		return 0;
-	fd = path_host(AT_FDCWD, d->config_file, O_RDONLY, e);
-	if (fd < 0 || fd_read_all(fd, 1 << 20, &text, e))
-		return -1;
-	root = json_parse(out->a, buf_str(&text), text.len, NULL, e);
+		while (i < ARRAY_LEN(rows) && !str_eq(rows[i].pointer, pointer))
+			i++;
+		if (i < ARRAY_LEN(rows)) {
+			read_value(c, i, v, report);
+		} else if (is_parent(pointer) && v->type == JSON_OBJECT) {
+			read_object(c, a, v, report);
+		} else {
+			near = nearest(pointer);
+			json_fail(&e,
+				is_parent(pointer) ? KERR_CONFIG_TYPE : KERR_CONFIG_UNKNOWN, v,
+				is_parent(pointer) ? "%s is an object%s%s%s" : "%s is unknown%s%s%s",
+				pointer, near ? ": did you mean " : "", near ? near : "",
+				near ? "?" : "");
+			kerr_add(report, &e);
+		}
+	}
+}
+
+int config_read(struct config *c, const char *text, size_t len, struct kerr *e)
+{
+	CLEANUP_ARENA struct arena *a = arena_new();
+	const struct json *root = json_parse(a, text, len, NULL, e);
+	struct kerr report = KERR_INIT;
+
 	if (root == NULL)
-		return kerr_step(e, "%s", d->config_file);
+		return -1;
 	if (root->type != JSON_OBJECT)
-		return json_fail(e, KERR_CONFIG_TYPE, root, "must be an object");
-	json_each(member, root) {
-		const char *near = NULL;
-		const struct row *r = row_of(member->key, &near);
-		struct kerr one = KERR_INIT;
+		return json_fail(e, KERR_CONFIG_TYPE, root, "the configuration is an object");
+	read_object(c, a, root, &report);
+	if (!kerr_is_set(&report))
+		return 0;
+	kerr_move(e, &report);
+	return -1;
+}
 
-		if (r) {
-			read_row(out, r, member, e);
+int config_load(struct config *c, struct kerr *e)
+{
+	static const char standard[] = "/etc/kapsel/kapseld.json";
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+	CLEANUP_FD int fd = path_host(AT_FDCWD, c->file ? c->file : standard, O_RDONLY, &why);
+
+	if (fd < 0 && c->file == NULL && why.sys == ENOENT)
+		return 0;
+	if (c->file == NULL)
+		c->file = mem_strdup(standard);
+	if (fd < 0) {
+		kerr_move(e, &why);
+		return -1;
+	}
+	if (fd_read_all(fd, 1 << 20, &b, e) || config_read(c, buf_str(&b), b.len, e))
+		return kerr_step(e, "%s", c->file);
+	return 0;
+}
+
+void config_renew(struct config *c, struct config *from, struct buf *ignored)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct config_row *r = &rows[i];
+		bool same = r->number ? *number_at(c, r) == *number_at(from, r)
+				      : str_eq(*text_at(c, r), *text_at(from, r));
+
+		if (r->fixed) {
+			if (!same)
+				buf_addf(ignored, "%s%s", ignored->len ? ", " : "", r->pointer);
 			continue;
 		}
-		json_fail(&one, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s'%s%s%s", member->key, near ? ": did you mean '" : "",
-			near ? near : "", near ? "'?" : "");
-		kerr_add(e, &one);
+		c->origin[i] = from->origin[i];
+		if (r->number) {
+			*number_at(c, r) = *number_at(from, r);
+		} else {
+			char *old = *text_at(c, r);
+
+			*text_at(c, r) = *text_at(from, r);
+			*text_at(from, r) = old;
+		}
 	}
-	return kerr_is_set(e) ? -1 : 0;
 }
 
 void config_print(const struct config *c, struct buf *out)
 {
+	struct config *w = (struct config *)(uintptr_t)c;
+
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const void *at = (const char *)c + rows[i].offset;
-
-		buf_addf(out, "%-16s ", rows[i].key);
-		if (rows[i].kind == C_NUMBER)
-			buf_addf(out, "%-24llu", (unsigned long long)*(const uint64_t *)at);
-		else if (rows[i].kind == C_BOOL)
-			buf_addf(out, "%-24s", *(const bool *)at ? "true" : "false");
+		buf_addf(out, "%-28s ", rows[i].pointer + 1);
+		if (rows[i].number)
+			buf_addf(out, "%llu", (unsigned long long)*number_at(w, &rows[i]));
 		else
-			buf_addf(out, "%-24s", *(const char *const *)at);
-		buf_addf(out, " %-8s %s\n", c->origin[i], rows[i].doc);
+			buf_adds(out, *text_at(w, &rows[i]));
+		buf_addf(out, "  (%s)\n",
+			c->origin[i] == ORIGIN_FLAG	? "command line"
+			: c->origin[i] == ORIGIN_CONFIG ? c->file
+							: "default");
 	}
-}
-
-/* ---- the node ------------------------------------------------------------------------------------------------------ */
-
-struct finding { const char *name, *found, *means; bool ok, needed; };
-
-static void tell(const struct finding *f, struct json_out *o, struct buf *text)
-{
-	if (o) {
-		json_begin_object(o);
-		json_put_string(o, "name", f->name);
-		json_put_string(o, "verdict", f->ok ? "ok" : f->needed ? "missing" : "degraded");
-		json_put_string(o, "found", f->found);
-		if (!f->ok)
-			json_put_string(o, "means", f->means);
-		json_end_object(o);
-	}
-	if (text)
-		buf_addf(text, "%-9s %-22s %s%s%s\n", f->ok ? "ok" : f->needed ? "missing" : "degraded", f->name, f->found,
-			f->ok ? "" : ": ", f->ok ? "" : f->means);
-}
-
-static bool file_there(const char *path)
-{
-	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_PATH, NULL);
-
-	return fd >= 0;
-}
-
-int node_check(struct daemon *d, struct json_out *o, struct buf *text)
-{
-	enum cgroup_layout layout = CGROUP_NONE;
-	struct cgroup_controllers there = { 0, 0 };
-	struct utsname u;
-	unsigned major = 0, minor = 0;
-	int missing = 0;
-
-	(void)d;
-	uname(&u);
-	sscanf(u.release, "%u.%u", &major, &minor);
-	cgroup_detect(&layout, &there, NULL);
-	bool new_enough = major > 5 || (major == 5 && minor >= 12);
-	uint32_t both = there.v1 | there.v2;
-	const struct finding findings[] = {
-		{ "kernel", u.release, "Kapsel needs Linux 5.12: openat2, clone3, mount_setattr", new_enough, true },
-		{ "root", geteuid() == 0 ? "yes" : "no", "only root starts containers for others", geteuid() == 0, true },
-		{ "cgroup layout", cgroup_layout_name(layout), "without cgroups no limit and no figure", layout != CGROUP_NONE, true },
-		{ "memory controller", both >> CG_MEMORY & 1 ? "there" : "absent", "memory limits are refused", both >> CG_MEMORY & 1, false },
-		{ "pids controller", both >> CG_PIDS & 1 ? "there" : "absent", "pids limits are refused", both >> CG_PIDS & 1, false },
-		{ "cpu controller", both >> CG_CPU & 1 ? "there" : "absent", "cpu limits are refused", both >> CG_CPU & 1, false },
-		{ "user namespaces", file_there("/proc/self/ns/user") ? "there" : "absent", "bundles with id maps are refused", file_there("/proc/self/ns/user"), false },
-		{ "time namespaces", file_there("/proc/self/ns/time") ? "there" : "absent", "bundles with time offsets are refused", file_there("/proc/self/ns/time"), false },
-		{ "seccomp", file_there("/proc/sys/kernel/seccomp/actions_avail") ? "there" : "absent", "bundles with a filter are refused",
-			file_there("/proc/sys/kernel/seccomp/actions_avail"), false },
-		{ "overlay", file_there("/sys/module/overlay") ? "there" : "not loaded", "--volatile may have to load it", file_there("/sys/module/overlay"), false },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(findings); i++) {
-		tell(&findings[i], o, text);
-		missing += !findings[i].ok && findings[i].needed;
-	}
-	return missing;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to daemon: what its files share. One thread, one loop; nothing here waits. */
+/*
+ * Private to the daemon. One loop; whatever may wait for a disk below the state directory is the
+ * journal's thread's. Objects: containers in one sorted list; links to monitors and executors;
+ * jobs (a birth, a start, an exec) that hold a link to each; waiters and watchers of calls.
+ */
 #ifndef KAPSEL_DAEMON_H
 #define KAPSEL_DAEMON_H
 
@@ -7,171 +11,216 @@
 #include <kapsel/cgroup.h>
 #include <kapsel/log.h>
 #include <kapsel/store.h>
-#include <kapsel/supervise.h>
 #include <kapsel/wire.h>
 
 struct daemon;
-struct pair;
+struct container;
+struct job;
 
-/* ---- configuration: a value and where it comes from ------------------------------------------------------- */
+/* ---- config.c --------------------------------------------------------------------------------- */
 
+enum { ORIGIN_DEFAULT, ORIGIN_CONFIG, ORIGIN_FLAG };
 struct config {
-	const char *socket, *run_dir, *state_dir, *cgroup_parent;
-	uint64_t pool, stop_timeout_ms, log_max_size, log_max_files, certificates;
-	char *operate_groups, *observe_groups;   /* "name or gid, ..." as written */
-	bool cache, stock;
-	const char *origin[16];                  /* by row of the table */
-	struct arena *a;
+	char *socket, *run_dir, *state_dir, *file;
+	char *log_format, *log_level, *cgroup_parent;
+	char *log_driver, *stop_signal;
+	char *observe, *operate, *admin; /* "root,group:kapsel,user:agent,uid:1000" */
+	uint64_t pool, cache, containers, birth_ms, stop_ms, log_size, log_files;
+	struct api_limits limits;
+	unsigned char origin[64]; /* by row */
 };
-
-struct policy {
-	int stop_signal;
-	uint64_t stop_timeout_ms, log_max_size, log_max_files;
-	bool log_none, auto_remove;
-	const char *from[6]; /* of each, in this order: static words */
+struct config_row {
+	const char *pointer; /* "/limits/connections" */
+	const char *help;
+	bool number, fixed; /* fixed: a change needs a restart */
+	size_t offset;
+	uint64_t min, max;
+	const char *words; /* the only ones allowed, separated by | */
 };
-enum { POL_SIGNAL, POL_TIMEOUT, POL_DRIVER, POL_SIZE, POL_FILES, POL_REMOVE };
+const struct config_row *config_rows(size_t *n);
+void config_default(struct config *c);
+void config_free(struct config *c);
+/* Values of the file over those in @c that are not from flags. All faults in one report. */
+int config_read(struct config *c, const char *text, size_t len, struct kerr *e);
+int config_load(struct config *c, struct kerr *e); /* c->file, if there is one */
+void config_set(struct config *c, const char *pointer, const char *value); /* a flag */
+/* Takes what may change under way from @from; the names of what may not, or "". */
+void config_renew(struct config *c, struct config *from, struct buf *ignored);
+void config_print(const struct config *c, struct buf *out);
+enum role config_role(const struct config *c, const struct peer *p);
 
-/* ---- a container ------------------------------------------------------------------------------------------- */
+/* ---- links: a socket to a monitor or an executor ---------------------------------------------- */
 
-enum waits_for { WAIT_NOTHING, WAIT_RUN, WAIT_EXIT, WAIT_REMOVED };
-
-struct waiter {            /* a call that is answered when something happens to a container */
-	struct api_call *call;
-	struct waiter *next;
-	struct box *box;
-	enum waits_for what;
-	bool first_sent;
-};
-
-struct box {
-	struct box *next;      /* in the table's chain */
+struct link {
+	struct source source;
 	struct daemon *d;
-	char *id, uid[UID_TEXT], *bundle, *digest, *request, *caller, *cgroup, *error;
-	char *annotations;     /* JSON object, or NULL */
-	char *overrides;       /* JSON: args and cwd that the caller changed, for inspect */
-	uint64_t instance, created, started, finished, start_time, caller_uid;
-	pid_t pid, caller_pid;
+	bool monitor, ready; /* ready: an executor said so */
+	struct link *other;  /* the pair's, while it is idle */
+	struct link *next;   /* idle monitors */
+	struct job *job;
+	struct container *c;	/* a monitor's, once its container lives */
+	struct command *orders; /* that await their DONE, oldest first */
+};
+/* An order to a monitor; `done` is called once, also when the monitor goes. */
+struct command {
+	struct command *next;
+	void (*done)(struct command *c, struct kerr *e); /* @e is unset on success; frees c */
+	struct api_call *call;
+	uint64_t number;
+	void *arg;
+};
+void link_close(struct link *l);
+int link_send(struct link *l, struct wire_out *m, struct kerr *e);
+/* Sends @m; @done later. On failure nothing is called. */
+int link_order(struct link *l, struct wire_out *m, struct command *c, struct kerr *e);
+int link_order_quiet(struct link *l, struct wire_out *m, struct kerr *e); /* nobody hears the answer */
+struct link *link_new(struct daemon *d, int fd, bool monitor, struct kerr *e);
+
+/* ---- pool.c ------------------------------------------------------------------------------------ */
+
+int pool_take(struct daemon *d, struct link **m, struct link **e, struct kerr *err);
+void pool_refill_soon(struct daemon *d);
+void pool_lost(struct daemon *d, struct link *l); /* an idle one's socket ended */
+void pool_drop(struct daemon *d);
+int programs_find(struct daemon *d, struct kerr *e);
+
+/* ---- containers.c ------------------------------------------------------------------------------ */
+
+enum waiter_kind { WAIT_PLAIN, WAIT_RUN, WAIT_STOP, WAIT_DELETE, WAIT_ATTACH };
+struct wait_group;
+struct waiter {
+	struct waiter *next, **pprev; /* of the container's */
+	struct container *c;
+	enum waiter_kind kind;
+	enum life until; /* LIFE_RUNNING, LIFE_STOPPED, LIFE_REMOVED */
+	struct api_call *call;
+	struct wait_group *group; /* of a Wait for several */
+	struct waiter *also;	  /* in the group */
+	uint64_t attached;	  /* names the client to the monitor */
+};
+
+struct container {
+	char *id;
+	char uid[UID_TEXT], digest[65];
+	uint32_t instance;
 	enum life life;
-	bool terminal, is_volatile, has_poststop, delete_when_stopped, ended_early, counted;
-	struct policy policy;
-	struct pair *pair;     /* its executor is at work */
-	struct pair *helper;   /* an executor that starts it or runs its poststop hooks */
-	struct source monitor; /* control connection; fd -1: none */
-	struct waiter *waiters;
-	VEC(char *) exits;     /* certificates as JSON, newest last */
-	struct exit_record last;
-	const char *stop_by;
-};
-
-/* ---- an exec ------------------------------------------------------------------------------------------------ */
-
-struct capture { struct source s; struct buf data; size_t most; bool cut; struct exec *x; };
-struct exec {
-	struct exec *next;
-	struct daemon *d;
-	struct pair *pair;
-	char id[128], uid[UID_TEXT], name[24];
-	uint64_t instance;
-	struct api_call *call;
+	bool terminal, auto_remove, no_log, poststop, removing;
+	int stop_signal;
+	uint64_t stop_ms;
 	pid_t pid;
-	bool detach, more, capture, ended, over;
-	int captures; /* sources that are still open */
-	struct capture out[2];
-	struct exit_record exit;
-	uint64_t started;
+	uint64_t start_time, created, started;
+	char *fixed;   /* the members of its JSON object that never change */
+	char *exit;    /* its certificate as JSON without the last lines, or NULL */
+	char *request; /* of its creation */
+	struct link *monitor;
+	struct job *job; /* under way */
+	struct exit_record *early; /* ended before the job had */
+	struct waiter *waiters;
+	struct execution *execs;
 };
+struct container *container_find(struct daemon *d, const char *id);
+size_t container_place(struct daemon *d, const char *id); /* of it, or of the next one */
+struct container *container_add(struct daemon *d, const char *id, const char *uid);
+void container_drop(struct daemon *d, struct container *c); /* from the list; frees it */
+void container_json(struct daemon *d, struct json_out *o, const struct container *c, bool whole);
+int container_dir(struct daemon *d, const struct container *c, struct kerr *e);
+int container_cgroup(struct daemon *d, const struct container *c, struct cgroup **out,
+	struct kerr *e);
+/* Moves along the table and tells everybody; the event's type is @type, by and request of @call. */
+int container_event(struct daemon *d, struct container *c, enum life_event ev, const char *type,
+	const char *request, const char *by, const char *message, struct kerr *e);
+/* The record is what the monitor said, what exit.json says, or what is left to say. */
+void container_exited(struct daemon *d, struct container *c, struct exit_record *r);
+void container_monitor_gone(struct daemon *d, struct container *c);
+void container_remove(struct daemon *d, struct container *c, const char *request, const char *by);
+void waiter_add(struct container *c, enum waiter_kind kind, enum life until, struct api_call *call,
+	struct wait_group *g);
+void waiter_free(struct waiter *w);
+const char *by_of(struct api_call *c, const char *what); /* "uid 0 pid 1 Stop", in its arena */
+/* Kills what is left of a container whose monitor is gone and removes its cgroup. */
+void remains_clear(int dir);
 
-/* ---- the pool: a monitor and an executor that it has started -------------------------------------------------- */
+/* ---- jobs.c ------------------------------------------------------------------------------------- */
 
-struct pair {
+enum job_kind { JOB_CREATE, JOB_PROBE, JOB_START, JOB_EXEC, JOB_POSTSTOP };
+struct execution { /* a process that joined a container */
+	struct execution *next;
+	struct container *c;
+	struct job *job;
+	char name[24];
+	struct link *monitor;
+	pid_t pid;
+};
+void job_create(struct daemon *d, struct api_call *call, bool run);
+void job_start(struct daemon *d, struct api_call *call, struct container *c);
+void job_exec(struct daemon *d, struct api_call *call, struct container *c);
+/* Runs the hooks, then removes it; false: it could not be begun. */
+bool job_poststop(struct daemon *d, struct container *c);
+void job_frame(struct job *j, struct link *from, struct wire_in *in);
+void job_link_gone(struct job *j, struct link *l);
+void exec_free(struct execution *x);
+struct execution *exec_find(struct daemon *d, struct container *c, const char *name);
+
+/* ---- calls.c, watch.c, logs.c, node.c ----------------------------------------------------------- */
+
+void call_dispatch(void *arg, struct api_call *call);
+void call_audit(void *arg, const struct api_call *call, const struct kerr *result);
+struct container *call_container(struct daemon *d, struct api_call *call, struct kerr *e);
+void call_fail(struct api_call *call, struct kerr *e); /* and clears @e */
+void call_wait(struct daemon *d, struct api_call *call);
+void wait_fired(struct daemon *d, struct waiter *w);
+void call_watch(struct daemon *d, struct api_call *call);
+void watch_event(struct daemon *d);
+void call_logs(struct daemon *d, struct api_call *call);
+void logs_ended(struct daemon *d, struct container *c);
+void call_stats(struct daemon *d, struct api_call *call);
+void call_processes(struct daemon *d, struct api_call *call);
+void call_node(struct daemon *d, struct api_call *call);
+void node_check_print(struct daemon *d, bool *ok);
+int daemon_reload(struct daemon *d, struct kerr *e);
+
+/* ---- errands.c: what may wait for the state directory's disk ------------------------------------ */
+
+struct errand {
 	struct daemon *d;
-	struct pair *next;
-	struct source monitor, executor;
-	bool ready, used, handed; /* handed: the monitor's connection is the container's now */
-	struct box *box;       /* whose create, start or poststop it does */
-	struct exec *exec;
-	enum wire_type order;
-	struct wire_out pending; /* CREATE, START, EXEC: sent when it is ready */
-	bool has_pending;
-	int pending_fds[SOCKET_MOST_FDS]; /* owned until sent */
+	void (*work)(struct errand *x); /* in the writer's thread */
+	void (*done)(struct errand *x); /* in the loop; frees it */
+	struct errand *next;
 };
+int errands_new(struct daemon *d, struct kerr *e);
+void errand_run(struct daemon *d, struct errand *x);
+void logs_remove(struct daemon *d, const char *id);
 
-enum { TABLE = 4096, EXITS_KEPT = 8 };
+/* ---- recover.c, rights.c, service.c -------------------------------------------------------------- */
 
+int recover(struct daemon *d, struct kerr *e);
+void recover_state(struct container *c, struct wire_in *in);
+int bundle_open_as(const struct peer *p, const char *path, struct kerr *e);
+int service_listener(void); /* LISTEN_FDS; -1: none */
+void service_notify(const char *text);
+int service_log(const char *format, const char *level);
+
+struct watcher;
+struct log_follower;
 struct daemon {
 	struct loop *loop;
 	struct api_server *server;
 	struct config config;
-	struct arena *config_arena;
-	const char *config_file;
-	int run, containers, state, logs, cache, journal_dir, lock;
 	struct journal *journal;
-	struct box *table[TABLE];
-	size_t boxes;
-	struct pair *idle;
-	size_t idle_pairs;
-	struct exec *execs;
-	uint64_t exec_number;
-	struct waiter *watchers; /* Watch calls */
-	struct waiter *follows;  /* Logs with follow */
-	struct timer tick;
-	uint64_t started;
-	bool stopping, lifeline_cut;
-	char *oci, *monitor_path;
-	int lifeline;
-	bool refill_soon;
-	size_t creating; /* boxes on their way: the pool waits */
-	struct cgroup *cgroup;
+	int run_dir, containers_dir, state_dir, logs_dir, cache_dir, lock;
+	char *oci, *monitor_program; /* paths */
+	VEC(struct container *) all; /* sorted by id */
+	struct link *idle;	     /* monitors' links of pairs that wait */
+	size_t nidle, nbusy;
+	struct timer refill;
+	struct watcher *watchers;
+	struct log_follower *followers;
+	uint64_t attached; /* the last number given */
+	int lifeline;	   /* -1, or whose end is ours */
+	uint64_t started_wall;
+	bool stopping, ending; /* ending: all containers go first */
+	struct source signals;
+	struct errands *errands;
 };
-
-/* pool.c */
-struct pair *pair_take(struct daemon *d, struct kerr *e); /* one that is ready, or is getting so */
-void pair_order(struct pair *p, struct wire_out *m);       /* to the executor, as soon as it is ready; takes the fds */
-void pair_drop(struct pair *p);
-void pool_refill(struct daemon *d);
-int find_programs(struct daemon *d, struct kerr *e);
-
-/* life.c */
-struct box *box_find(struct daemon *d, const char *id);
-struct box *box_new(struct daemon *d, const char *id);
-void box_settled(struct box *b); /* no longer being created */
-void box_free(struct box *b); /* out of the table, with all it owns */
-int box_save(struct box *b, struct kerr *e);
-void box_event(struct box *b, const char *type, const char *message);
-void box_created(struct box *b);
-void box_exited(struct box *b, struct wire_in *m);
-void box_lost(struct box *b, const char *why);
-void box_remove(struct box *b); /* poststop hooks, files, then those who wait */
-int box_stop(struct box *b, int signal, uint64_t timeout_ms, const char *by, struct kerr *e);
-void box_adopt_monitor(struct box *b, int fd);
-void box_json(const struct box *b, struct json_out *o);
-void on_executor(struct pair *p, struct wire_in *m); /* its answers */
-void on_executor_gone(struct pair *p);
-void on_monitor(struct pair *p, struct wire_in *m);
-void exec_end(struct exec *x, const struct kerr *e);
-void exec_release(struct exec *x);
-const char *caller_text(struct api_call *c, struct arena *a);
-
-/* calls.c */
-void daemon_call(void *arg, struct api_call *c);
-void daemon_audit(void *arg, const struct api_call *c, const struct kerr *result);
-enum role daemon_role(void *arg, const struct peer *p);
-void answer_waiters(struct box *b, enum waits_for what, const struct kerr *e);
-void tell_watchers(struct daemon *d, const char *event, size_t len, uint64_t number);
-void follow_logs(struct daemon *d);
-
-/* node.c */
-void node_call(struct daemon *d, struct api_call *c);
-
-/* recover.c */
-void recover(struct daemon *d);
-
-/* config.c */
-int config_load(struct daemon *d, struct config *out, struct kerr *e);
-void config_print(const struct config *c, struct buf *out);
-int node_check(struct daemon *d, struct json_out *o, struct buf *text); /* 0: all is there */
-
-int daemon_reload(struct daemon *d, struct kerr *e);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kapseld: opens its places, knows again what runs, and turns the loop. */
+/* kapseld: serves the API, orders containers, and can be killed at any moment. */
 #include "daemon.h"
 #include <errno.h>
 #include <grp.h>
@@ -9,398 +9,408 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-struct options {
-	const char *socket, *run_dir, *state_dir, *config, *log_format, *lifeline;
-	bool foreground, check, version, help;
+enum { CLOSE_MS = 2000, TURN_MS = 60000 };
+
+static const char usage[] =
+	"usage: kapseld [flags]\n"
+	"  --socket PATH           the API's socket (/run/kapsel/kapseld.sock)\n"
+	"  --run-dir DIR           what dies with the machine (/run/kapsel)\n"
+	"  --state-dir DIR         journal, logs, cache (/var/lib/kapsel)\n"
+	"  --config FILE           configuration (/etc/kapsel/kapseld.json)\n"
+	"  --foreground            do not go into the background\n"
+	"  --log-format text|json  of the log on stderr\n"
+	"  --check                 print the configuration and what this node lacks; then end\n"
+	"  --version, --help\n"
+	"SIGHUP reads the configuration again; SIGTERM ends kapseld and leaves containers running.\n";
+
+struct flags {
+	bool foreground, check;
+	const char *config;
+	int lifeline;
 };
 
-static const struct option_row {
-	const char *name, *value;
-	size_t offset;
-	const char *help;
-} option_rows[] = {
-	{ "--socket", "PATH", offsetof(struct options, socket), "where clients connect; default: RUN-DIR/kapseld.sock" },
-	{ "--run-dir", "DIR", offsetof(struct options, run_dir), "what dies with the machine; default: /run/kapsel" },
-	{ "--state-dir", "DIR", offsetof(struct options, state_dir), "what survives it; default: /var/lib/kapsel" },
-	{ "--config", "FILE", offsetof(struct options, config), "JSON; --check prints it with its origins" },
-	{ "--log-format", "text|json", offsetof(struct options, log_format), "of the log on stderr" },
-	{ "--lifeline", "FD", offsetof(struct options, lifeline), "serve this socket too, and end with all containers when it closes" },
-	{ "--foreground", NULL, offsetof(struct options, foreground), "do not leave the terminal (it never does)" },
-	{ "--check", NULL, offsetof(struct options, check), "look at the node and the configuration, and end" },
-	{ "--version", NULL, offsetof(struct options, version), "print the version" },
-	{ "--help", NULL, offsetof(struct options, help), "print this" },
-};
+static int complain(const struct kerr *e, int status)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
 
-static int read_options(int argc, char **argv, struct options *o, struct kerr *e)
+	kerr_text(e, &b);
+	fprintf(stderr, "kapseld: %s", buf_str(&b));
+	return status;
+}
+
+/* ---- the command line ---------------------------------------------------------------------------------------- */
+
+static int set_flag(struct config *c, struct flags *f, const char *name, const char *value,
+	struct kerr *e)
+{
+	uint64_t n;
+
+	if (str_eq(name, "--socket"))
+		config_set(c, "/socket", value);
+	else if (str_eq(name, "--run-dir"))
+		config_set(c, "/runDir", value);
+	else if (str_eq(name, "--state-dir"))
+		config_set(c, "/stateDir", value);
+	else if (str_eq(name, "--config"))
+		f->config = value;
+	else if (str_eq(name, "--log-format") && (str_eq(value, "text") || str_eq(value, "json")))
+		config_set(c, "/log/format", value);
+	else if (str_eq(name, "--lifeline") && str_to_u64(value, &n) == 0 && n < 1024)
+		f->lifeline = (int)n;
+	else
+		return kerr_fail(e, KERR_USAGE, 0, "%s takes no value \"%s\"", name, value);
+	return 0;
+}
+
+static int read_flags(int argc, char **argv, struct config *c, struct flags *f, struct kerr *e)
 {
 	for (int i = 1; i < argc; i++) {
-		const char *equal = strchr(argv[i], '=');
-		size_t n = equal ? (size_t)(equal - argv[i]) : strlen(argv[i]), r = 0;
+		char *eq = strchr(argv[i], '=');
+		CLEANUP_FREE char *name =
+			eq ? mem_strndup(argv[i], (size_t)(eq - argv[i])) : mem_strdup(argv[i]);
+		static const char *const with[] = { "--socket", "--run-dir", "--state-dir",
+			"--config", "--log-format", "--lifeline" };
+		bool takes = false;
 
-		while (r < ARRAY_LEN(option_rows) && (strlen(option_rows[r].name) != n || memcmp(option_rows[r].name, argv[i], n) != 0))
-			r++;
-		if (r == ARRAY_LEN(option_rows))
-			return kerr_fail(e, KERR_USAGE, 0, "no option '%.60s'", argv[i]);
-		if (option_rows[r].value == NULL)
-			*(bool *)((char *)o + option_rows[r].offset) = true;
-		else if (equal || i + 1 < argc)
-			*(const char **)((char *)o + option_rows[r].offset) = equal ? equal + 1 : argv[++i];
-		else
-			return kerr_fail(e, KERR_USAGE, 0, "%s needs a value", option_rows[r].name);
+		for (size_t k = 0; k < ARRAY_LEN(with); k++)
+			takes |= str_eq(with[k], name);
+		if (takes && eq == NULL && i + 1 == argc)
+			return kerr_fail(e, KERR_USAGE, 0, "%s needs a value", name);
+		if (takes) {
+			if (set_flag(c, f, name, eq ? eq + 1 : argv[++i], e))
+				return -1;
+		} else if (str_eq(argv[i], "--foreground")) {
+			f->foreground = true;
+		} else if (str_eq(argv[i], "--check")) {
+			f->check = true;
+		} else {
+			return kerr_fail(e, KERR_USAGE, 0, "%s is unknown", argv[i]);
+		}
 	}
 	return 0;
 }
 
-static void help(void)
+/* Relative paths are those of the shell that started us. */
+static void make_absolute(char **path)
 {
-	printf("Usage: kapseld [options]\n\nStarts, watches and stops containers from OCI bundles (kapseld(8)).\n\n");
-	for (size_t i = 0; i < ARRAY_LEN(option_rows); i++)
-		printf("  %-14s %-10s %s\n", option_rows[i].name, option_rows[i].value ? option_rows[i].value : "", option_rows[i].help);
-}
+	char cwd[4096];
+	char *whole;
 
-static void json_log(void *arg, enum log_level level, const char *line)
-{
-	static const char *const names[] = { "error", "warning", "info", "debug" };
-	CLEANUP_BUF struct buf b = BUF_INIT;
-	struct json_out o = JSON_OUT(&b);
-	char time[TIME_TEXT];
-
-	(void)arg;
-	json_begin_object(&o);
-	json_put_string(&o, "time", time_text(clock_wall_ns(), time));
-	json_put_string(&o, "level", names[level]);
-	json_put_string(&o, "msg", line);
-	json_end_object(&o);
-	buf_addc(&b, '\n');
-	if (write(STDERR_FILENO, b.data, b.len) < 0)
+	if (**path == '/' || getcwd(cwd, sizeof cwd) == NULL)
 		return;
+	whole = mem_printf("%s/%s", cwd, *path);
+	free(*path);
+	*path = whole;
 }
 
-/* ---- places ------------------------------------------------------------------------------------------------------- */
+/* ---- directories ---------------------------------------------------------------------------------------------- */
 
-static int own_dir(int at, const char *name, mode_t mode, struct kerr *e)
+static int open_dir(int at, const char *path, mode_t mode, struct kerr *e)
 {
-	int fd = path_own_mkdirs(at, name, mode, e);
-
-	if (fd >= 0 && fchmod(fd, mode) < 0) {
-		close(fd);
-		return kerr_fail(e, KERR_PATH_WRITE, errno, "mode of %s", name);
-	}
-	return fd;
+	return path_own_mkdirs(at, path, mode, e);
 }
 
-static int open_places(struct daemon *d, struct kerr *e)
+static int take_lock(struct daemon *d, struct kerr *e)
 {
-	if ((d->run = own_dir(AT_FDCWD, d->config.run_dir, 0711, e)) < 0 || (d->containers = own_dir(d->run, "c", 0700, e)) < 0 ||
-		(d->state = own_dir(AT_FDCWD, d->config.state_dir, 0700, e)) < 0 || (d->logs = own_dir(d->state, "logs", 0700, e)) < 0 ||
-		(d->cache = own_dir(d->state, "cache", 0700, e)) < 0 || (d->journal_dir = own_dir(d->state, "journal", 0700, e)) < 0)
-		return -1;
-	d->lock = path_own(d->run, "lock", O_RDWR | O_CREAT, 0600, e);
+	d->lock = path_own(d->run_dir, "lock", O_RDWR | O_CREAT, 0600, e);
 	if (d->lock < 0)
 		return -1;
-	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
-		return kerr_fail(e, KERR_BUSY, errno, "another kapseld works in %s", d->config.run_dir);
-	return 0;
+	if (flock(d->lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	return kerr_fail(e, KERR_ALREADY_EXISTS, errno == EWOULDBLOCK ? 0 : errno,
+		"another kapseld has the run directory %s", d->config.run_dir);
 }
 
-/* sd_listen_fds(3): fd 3 is ours if LISTEN_PID is. */
-static int passed_listener(void)
+static int open_dirs(struct daemon *d, struct kerr *e)
 {
-	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-	uint64_t p, count;
-
-	if (pid == NULL || n == NULL || str_to_u64(pid, &p) || str_to_u64(n, &count) || p != (uint64_t)getpid() || count < 1)
+	d->run_dir = open_dir(AT_FDCWD, d->config.run_dir, 0711, e);
+	if (d->run_dir < 0 || take_lock(d, e))
 		return -1;
-	fcntl(3, F_SETFD, FD_CLOEXEC);
-	return 3;
+	d->containers_dir = open_dir(d->run_dir, "c", 0700, e);
+	if (d->containers_dir < 0)
+		return -1;
+	d->state_dir = open_dir(AT_FDCWD, d->config.state_dir, 0700, e);
+	if (d->state_dir < 0)
+		return -1;
+	d->logs_dir = open_dir(d->state_dir, "logs", 0700, e);
+	d->cache_dir = d->logs_dir < 0 ? -1 : open_dir(d->state_dir, "cache", 0700, e);
+	return d->cache_dir < 0 ? -1 : 0;
 }
 
-static void give_to_group(const char *path)
+static int open_journal(struct daemon *d, struct kerr *e)
 {
-	const struct group *g = getgrnam("kapsel");
+	int dir = open_dir(d->state_dir, "journal", 0700, e);
 
-	if (g && path_host_chown(path, (uid_t)-1, g->gr_gid) < 0)
-		log_warning("%s cannot be given to the group kapsel", path);
+	return dir < 0 ? -1 : journal_open(dir, NULL, &d->journal, e);
 }
 
-static int listen_for_clients(struct daemon *d, struct kerr *e)
-{
-	int fd = passed_listener();
-
-	if (fd < 0) {
-		fd = path_listen_host(d->config.socket, SOCK_STREAM, 0660, e);
-		if (fd >= 0)
-			give_to_group(d->config.socket);
-	}
-	return fd;
-}
-
-/* sd_notify(3), spoken directly. */
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	CLEANUP_FD int s = -1;
-
-	if (path == NULL || (*path != '/' && *path != '@') || strlen(path) >= sizeof a.sun_path)
-		return;
-	memcpy(a.sun_path, path, strlen(path));
-	if (*path == '@')
-		a.sun_path[0] = '\0';
-	s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (s >= 0 && sendto(s, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
-		log_warning("NOTIFY_SOCKET takes nothing");
-}
-
-/* ---- signals ------------------------------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------------------------- */
 
 int daemon_reload(struct daemon *d, struct kerr *e)
 {
-	struct arena *a = arena_new();
-	struct config fresh = d->config;
+	struct config fresh;
+	CLEANUP_BUF struct buf ignored = BUF_INIT;
+	size_t n;
+	const struct config_row *rows = config_rows(&n);
+	int rc;
 
-	fresh.a = a;
-	notify("RELOADING=1");
-	if (config_load(d, &fresh, e)) {
-		CLEANUP_BUF struct buf text = BUF_INIT;
-
-		kerr_text(e, &text);
-		log_error("the configuration stays as it was: %s", buf_str(&text));
-		arena_free(a);
-		notify("READY=1");
-		return -1;
+	config_default(&fresh);
+	fresh.file = d->config.file ? mem_strdup(d->config.file) : NULL;
+	for (size_t i = 0; i < n; i++)
+		if (d->config.origin[i] == ORIGIN_FLAG)
+			config_set(&fresh, rows[i].pointer,
+				*(char **)((char *)&d->config + rows[i].offset));
+	service_notify("RELOADING=1\n");
+	rc = config_load(&fresh, e);
+	if (rc == 0) {
+		config_renew(&d->config, &fresh, &ignored);
+		service_log(d->config.log_format, d->config.log_level);
+		if (ignored.len)
+			log_warning("%s: needs a restart", ignored.data);
+		log_info("configuration read again");
+		pool_refill_soon(d);
 	}
-	arena_free(d->config_arena);
-	d->config_arena = a;
-	d->config = fresh;
-	log_info("the configuration was read again");
-	notify("READY=1");
-	return 0;
+	config_free(&fresh);
+	service_notify("READY=1\n");
+	return rc;
 }
 
-struct signals { struct source s; struct daemon *d; };
-
-static enum source_answer on_signal(struct source *s, uint32_t events)
+static enum source_answer signalled(struct source *s, uint32_t events)
 {
-	struct daemon *d = ((struct signals *)(void *)s)->d;
-	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct daemon *d = (struct daemon *)((char *)s - offsetof(struct daemon, signals));
 	struct signalfd_siginfo info;
-	siginfo_t child;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	CLEANUP_BUF struct buf line = BUF_INIT;
 
 	(void)events;
-	while (read(s->fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGHUP)
-			daemon_reload(d, &e);
-		else if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-			d->stopping = true;
-		else /* monitors and executors end by themselves; their sockets tell what matters */
-			while (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0 && child.si_pid &&
-				waitid(P_PID, (id_t)child.si_pid, &child, WEXITED | WNOHANG) == 0)
-				;
+	if (read(s->fd, &info, sizeof info) != sizeof info)
+		return SOURCE_KEEP;
+	if (info.ssi_signo != SIGHUP) {
+		d->stopping = true;
+	} else if (daemon_reload(d, &e)) {
+		kerr_line(&e, &line);
+		log_error("the configuration stays as it was: %s", buf_str(&line));
 	}
 	return SOURCE_KEEP;
 }
 
-static int watch_signals(struct daemon *d, struct signals *s, struct kerr *e)
+static int watch_signals(struct daemon *d, struct kerr *e)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	*s = (struct signals){ .s = { .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .ready = on_signal }, .d = d };
-	return s->s.fd < 0 ? kerr_fail(e, KERR_LIMIT, errno, "signalfd") : loop_add(d->loop, &s->s, EPOLLIN, e);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN); /* monitors are nobody's business when they end */
+	d->signals = (struct source) { .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+		.ready = signalled };
+	if (d->signals.fd < 0)
+		return kerr_fail(e, KERR_LIMIT, errno, "signalfd");
+	return loop_add(d->loop, &d->signals, EPOLLIN, e);
 }
 
-/* ---- the cgroup above all containers: there as long as we are, so that nobody makes it anew ------------------------- */
+/* ---- a daemon for one call --------------------------------------------------------------------------------------- */
 
-static void hold_cgroup(struct daemon *d)
+static struct source lifeline;
+
+static enum source_answer lifeline_cut(struct source *s, uint32_t events)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-
-	if (cgroup_make(d->config.cgroup_parent, d->config.cgroup_parent, &d->cgroup, &e))
-		log_warning("%s: %s", d->config.cgroup_parent, e.message);
-}
-
-static void drop_cgroup(struct daemon *d)
-{
-	if (d->cgroup && cgroup_remove(d->cgroup, 0, NULL))
-		log_debug("%s has containers in it", d->config.cgroup_parent);
-	cgroup_free(d->cgroup);
-}
-
-/* ---- a daemon for one call ------------------------------------------------------------------------------------------ */
-
-struct lifeline { struct source s; struct daemon *d; };
-
-static enum source_answer lifeline_ready(struct source *s, uint32_t events)
-{
-	struct daemon *d = ((struct lifeline *)(void *)s)->d;
-
-	(void)events;
-	d->lifeline_cut = d->stopping = true;
+	(void)s;
+	if (!(events & (EPOLLHUP | EPOLLERR)))
+		return SOURCE_KEEP;
 	return SOURCE_DONE;
 }
 
-static int hold_lifeline(struct daemon *d, struct lifeline *l, struct kerr *e)
+static struct daemon *lifeline_of;
+static void lifeline_closed(struct source *s)
 {
-	if (d->lifeline < 0)
-		return 0;
-	fcntl(d->lifeline, F_SETFD, FD_CLOEXEC);
-	*l = (struct lifeline){ .s = { .fd = fcntl(d->lifeline, F_DUPFD_CLOEXEC, 3), .ready = lifeline_ready }, .d = d };
-	if (l->s.fd < 0 || loop_add(d->loop, &l->s, EPOLLHUP | EPOLLRDHUP, e))
+	(void)s;
+	lifeline_of->ending = true;
+}
+
+static int hold_lifeline(struct daemon *d, int fd, struct kerr *e)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy < 0)
+		return kerr_fail(e, KERR_USAGE, errno, "--lifeline %d", fd);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	lifeline_of = d;
+	lifeline = (struct source) { .fd = copy, .ready = lifeline_cut, .closed = lifeline_closed };
+	d->lifeline = fd;
+	if (loop_add(d->loop, &lifeline, 0, e))
 		return -1;
-	return api_server_adopt(d->server, d->lifeline, e);
+	return api_server_adopt(d->server, fd, e);
 }
 
-static bool any_box(struct daemon *d)
+/* True when nothing is left. */
+static bool end_containers(struct daemon *d)
 {
-	for (size_t i = 0; i < TABLE; i++)
-		if (d->table[i])
-			return true;
-	return false;
-}
+	for (size_t i = d->all.n; i-- > 0;) {
+		struct container *c = d->all.v[i];
+		struct wire_out m;
 
-static void end_everything(struct daemon *d)
-{
-	deadline until = deadline_in_ms(5000);
-
-	for (size_t i = 0; i < TABLE; i++)
-		for (struct box *b = d->table[i], *next; b; b = next) {
-			next = b->next;
-			b->delete_when_stopped = true;
-			if (b->life == LIFE_STOPPED)
-				box_remove(b);
-			else
-				box_stop(b, SIGKILL, 0, "the end of the call", NULL);
+		if (c->removing || c->job)
+			continue;
+		c->removing = true;
+		if (c->life == LIFE_STOPPED) {
+			container_remove(d, c, NULL, "lifeline");
+			continue;
 		}
-	while (any_box(d) && !deadline_passed(until))
-		loop_turn(d->loop, 50, NULL);
+		wire_begin(&m, WIRE_STOP);
+		wire_u64(&m, TAG_SIGNAL, SIGKILL);
+		wire_u64(&m, TAG_TIMEOUT_MS, 0);
+		wire_str(&m, TAG_WHO, "lifeline");
+		if (link_order_quiet(c->monitor, &m, NULL))
+			container_monitor_gone(d, c);
+	}
+	return d->all.n == 0;
 }
 
-static void remove_places(struct daemon *d)
+static void remove_run_dir(struct daemon *d)
 {
-	CLEANUP_FREE char *up = mem_strdup(d->config.run_dir);
-	char *slash = strrchr(up, '/');
+	const char *slash = strrchr(d->config.run_dir, '/');
+	CLEANUP_FREE char *up = NULL;
 	CLEANUP_FD int dir = -1;
 
-	if (slash == NULL || slash == up)
+	if (slash == NULL || slash == d->config.run_dir)
 		return;
-	*slash = '\0';
-	dir = path_host(AT_FDCWD, up, O_RDONLY | O_DIRECTORY, NULL);
+	up = mem_strndup(d->config.run_dir, (size_t)(slash - d->config.run_dir));
+	dir = path_host_dir(AT_FDCWD, up, NULL);
 	if (dir >= 0)
 		path_own_remove_tree(dir, slash + 1, NULL);
 }
 
-/* ---- main ------------------------------------------------------------------------------------------------------------ */
+/* ---- main --------------------------------------------------------------------------------------------------------- */
 
-static void on_tick(struct timer *t)
+static enum role role_of(void *arg, const struct peer *p)
 {
-	struct daemon *d = (struct daemon *)(void *)((char *)t - offsetof(struct daemon, tick));
+	const struct daemon *d = arg;
 
-	follow_logs(d);
-	loop_timer(d->loop, t, deadline_in_ms(1000));
+	return config_role(&d->config, p);
 }
 
-static int run(struct daemon *d, struct kerr *e)
+static int serve(struct daemon *d, struct kerr *e)
 {
-	static const struct api_hooks hooks = { .role = daemon_role, .call = daemon_call, .audit = daemon_audit };
-	struct signals signals;
-	struct lifeline lifeline = { .s = { .fd = -1 } };
-	int listener;
+	static const struct api_hooks hooks = { .role = role_of,
+		.call = call_dispatch,
+		.audit = call_audit };
+	int fd = service_listener();
+	const struct group *g;
 
-	if (open_places(d, e) || loop_new(&d->loop, e) || watch_signals(d, &signals, e) || journal_open(d->journal_dir, NULL, &d->journal, e))
-		return -1;
-	listener = listen_for_clients(d, e);
-	if (listener < 0 || api_server_new(d->loop, listener, NULL, &hooks, d, &d->server, e))
-		return -1;
-	hold_cgroup(d);
-	recover(d);
-	pool_refill(d);
-	if (hold_lifeline(d, &lifeline, e))
-		return -1;
-	d->tick.fire = on_tick;
-	loop_timer(d->loop, &d->tick, deadline_in_ms(1000));
-	log_info("kapseld %s serves %s: %zu containers", KAPSEL_VERSION, d->config.socket, d->boxes);
-	notify("READY=1");
-	while (!d->stopping) {
-		if (loop_turn(d->loop, d->refill_soon && d->creating == 0 ? 0 : -1, e))
-			return -1;
-		if (d->refill_soon && (d->creating == 0 || d->idle_pairs == 0)) { /* not in a start's way */
-			d->refill_soon = false;
-			pool_refill(d);
-		}
+	if (fd < 0) {
+		fd = path_listen_host(d->config.socket, SOCK_STREAM | SOCK_NONBLOCK, 0660, e);
+		g = fd >= 0 ? getgrnam("kapsel") : NULL;
+		if (g && path_host_chgrp(d->config.socket, g->gr_gid, NULL))
+			log_warning("%s: cannot be given to group kapsel", d->config.socket);
 	}
-	notify("STOPPING=1");
-	if (d->lifeline_cut)
-		end_everything(d);
-	drop_cgroup(d);
+	if (fd < 0)
+		return -1;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return api_server_new(d->loop, fd, &d->config.limits, &hooks, d, &d->server, e);
+}
+
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	/* A container costs an fd here, for its monitor. */
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static int go_background(struct kerr *e)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return kerr_fail(e, KERR_LIMIT, errno, "go into the background");
+	if (pid > 0)
+		_exit(0);
+	setsid();
 	return 0;
+}
+
+static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
+{
+	raise_limits();
+	umask(0077);
+	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e) || open_dirs(d, e) ||
+		open_journal(d, e) || errands_new(d, e) || recover(d, e) || serve(d, e))
+		return -1;
+	if (f->lifeline >= 0 && hold_lifeline(d, f->lifeline, e))
+		return -1;
+	pool_refill_soon(d);
+	return 0;
+}
+
+static int run(struct daemon *d, const struct flags *f)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	d->started_wall = clock_wall_ns();
+	if ((!f->foreground && go_background(&e)) || begin(d, f, &e))
+		return complain(&e, 1);
+	service_notify("READY=1\nSTATUS=serving\n");
+	log_info("kapseld " KAPSEL_VERSION " serves %s", d->config.socket);
+	while (!d->stopping && !(d->ending && end_containers(d)))
+		if (loop_turn(d->loop, d->ending ? 100 : TURN_MS, &e))
+			return complain(&e, 1);
+	service_notify("STOPPING=1\n");
+	d->stopping = true;
+	log_info("kapseld ends; %zu containers stay", d->all.n);
+	api_server_free(d->server);
+	pool_drop(d);
+	if (d->ending) {
+		journal_close(d->journal, CLOSE_MS);
+		remove_run_dir(d);
+	} else if (!journal_close(d->journal, CLOSE_MS)) {
+		log_error("the journal's disk stalls: its last entries may be lost");
+	}
+	_exit(0); /* a thread that a dead disk holds would make exit() wait */
 }
 
 int main(int argc, char **argv)
 {
-	static struct daemon d;
+	struct daemon d = { .run_dir = -1, .containers_dir = -1, .lock = -1, .lifeline = -1 };
+	struct flags f = { .lifeline = -1 };
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct options o = { 0 };
-	CLEANUP_BUF struct buf text = BUF_INIT;
-	uint64_t fd;
-	int rc;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	bool ok;
 
 	log_to(NULL, (void *)(uintptr_t)"kapseld", LOG_INFO);
-	umask(077);
-	if (read_options(argc, argv, &o, &e)) {
-		kerr_text(&e, &text);
-		fprintf(stderr, "kapseld: %s", buf_str(&text));
-		return 2;
-	}
-	if (o.help || o.version) {
-		if (o.help)
-			help();
-		else
-			printf("kapseld %s\n", KAPSEL_VERSION);
+	if (argc == 2 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
+		fputs(usage, stdout);
 		return 0;
 	}
-	if (str_eq(o.log_format, "json"))
-		log_to(json_log, NULL, LOG_INFO);
-	d.lifeline = o.lifeline && str_to_u64(o.lifeline, &fd) == 0 ? (int)fd : -1;
-	d.config_file = o.config;
-	d.config_arena = d.config.a = arena_new();
-	d.config.run_dir = o.run_dir ? o.run_dir : "/run/kapsel";
-	d.config.state_dir = o.state_dir ? o.state_dir : "/var/lib/kapsel";
-	d.config.socket = o.socket ? o.socket : arena_printf(d.config.a, "%s/kapseld.sock", d.config.run_dir);
-	d.config.run_dir = mem_strdup(d.config.run_dir);
-	d.config.state_dir = mem_strdup(d.config.state_dir);
-	d.config.socket = mem_strdup(d.config.socket); /* they outlive a reload's arena */
-	d.started = clock_wall_ns();
-	rc = config_load(&d, &d.config, &e) || find_programs(&d, &e) ? -1 : 0;
-	if (rc == 0 && o.check) {
-		rc = node_check(&d, NULL, &text);
-		config_print(&d.config, &text);
-		fputs(buf_str(&text), stdout);
-		return rc ? 1 : 0;
+	if (argc == 2 && str_eq(argv[1], "--version")) {
+		puts("kapseld " KAPSEL_VERSION);
+		return 0;
 	}
-	if (rc == 0)
-		rc = run(&d, &e);
-	if (rc) {
-		kerr_text(&e, &text);
-		log_error("%s", buf_str(&text));
+	config_default(&d.config);
+	if (read_flags(argc, argv, &d.config, &f, &e))
+		return complain(&e, 2);
+	d.config.file = f.config ? mem_strdup(f.config) : NULL;
+	if (config_load(&d.config, &e))
+		return complain(&e, 1);
+	make_absolute(&d.config.socket);
+	make_absolute(&d.config.run_dir);
+	make_absolute(&d.config.state_dir);
+	service_log(d.config.log_format, d.config.log_level);
+	if (f.check) {
+		config_print(&d.config, &b);
+		fputs(buf_str(&b), stdout);
+		node_check_print(&d, &ok);
+		return ok ? 0 : 1;
 	}
-	api_server_free(d.server);
-	if (d.journal && !journal_close(d.journal, 2000))
-		_exit(rc ? 1 : 0); /* a stalled disk keeps its thread, not us */
-	if (d.lifeline_cut)
-		remove_places(&d);
-	return rc ? 1 : 0;
+	return run(&d, &f);
 }

@@ -1,257 +1,382 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Links to monitors and executors, and the pairs of them that wait for work. */
 #include "daemon.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void pair_free_if_done(struct pair *p)
+enum { REFILL_MS = 2, SEND_MS = 2000, FAILED_MS = 1000 };
+
+/* ---- links -------------------------------------------------------------------------------------- */
+
+static void commands_fail(struct link *l)
 {
-	if (p->monitor.loop || p->executor.loop)
-		return;
-	if (p->has_pending) {
-		for (size_t i = 0; i < p->pending.nfds; i++)
-			fd_closep(&p->pending_fds[i]);
-		buf_free(&p->pending.b);
+	while (l->orders) {
+		struct command *c = l->orders;
+		struct kerr e = KERR_INIT;
+
+		l->orders = c->next;
+		kerr_fail(&e, KERR_MONITOR, 0, "the monitor is gone");
+		c->done(c, &e);
+		kerr_clear(&e);
 	}
-	free(p);
 }
 
-static void send_pending(struct pair *p)
+static void link_closed(struct source *s)
 {
+	free(s); /* the source is a link's first member */
+}
+
+void link_close(struct link *l)
+{
+	if (l == NULL || l->source.dead)
+		return;
+	if (l->c && l->c->monitor == l)
+		l->c->monitor = NULL;
+	l->c = NULL;
+	l->job = NULL;
+	if (l->other)
+		l->other->other = NULL;
+	l->other = NULL;
+	commands_fail(l);
+	loop_end(l->d->loop, &l->source);
+}
+
+static void link_gone(struct link *l)
+{
+	struct container *c = l->c;
+	struct daemon *d = l->d;
+
+	if (l->job) {
+		job_link_gone(l->job, l);
+	} else if (l->monitor && c) {
+		link_close(l);
+		container_monitor_gone(d, c);
+	} else if (l->other || l == d->idle) {
+		pool_lost(d, l);
+	}
+	link_close(l);
+}
+
+static void order_done(struct link *l, struct wire_in *in)
+{
+	struct command *c = l->orders;
 	struct kerr e = KERR_INIT;
 
-	if (!p->has_pending || !p->ready)
+	if (c == NULL)
 		return;
-	p->has_pending = false;
-	memcpy(p->pending.fds, p->pending_fds, sizeof p->pending_fds);
-	if (wire_send(p->executor.fd, &p->pending, deadline_in_ms(100), &e))
-		log_warning("an executor took no order: %s", e.message);
-	for (size_t i = 0; i < p->pending.nfds; i++)
-		fd_closep(&p->pending_fds[i]);
+	l->orders = c->next;
+	if (in->field[TAG_ERROR].there)
+		wire_get_error(in, &e);
+	c->done(c, &e);
 	kerr_clear(&e);
 }
 
-static enum source_answer executor_ready(struct source *s, uint32_t events)
+static void exit_from_frame(struct link *l, struct wire_in *in, struct exit_record *r)
 {
-	struct pair *p = (struct pair *)(void *)((char *)s - offsetof(struct pair, executor));
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct wire_in m;
-	int rc;
+	uint64_t code = wire_get_u64(in, TAG_EXIT_CODE, UINT64_MAX);
+	const char *s;
+	char **lines;
+	size_t n;
 
-	(void)events;
-	rc = wire_recv(s->fd, &m, 0, &e);
-	if (rc < 0 && e.code == KERR_TIMEOUT)
-		return SOURCE_KEEP;
-	if (rc <= 0)
-		return SOURCE_DONE;
-	if (m.type == WIRE_READY) {
-		p->ready = true;
-		send_pending(p);
-	} else {
-		on_executor(p, &m);
-	}
-	wire_in_free(&m);
-	return SOURCE_KEEP;
-}
-
-static void idle_remove(struct pair *p)
-{
-	struct pair **at = &p->d->idle;
-
-	while (*at && *at != p)
-		at = &(*at)->next;
-	if (*at) {
-		*at = p->next;
-		p->d->idle_pairs--;
-	}
-}
-
-static void executor_closed(struct source *s)
-{
-	struct pair *p = (struct pair *)(void *)((char *)s - offsetof(struct pair, executor));
-
-	if (!p->used)
-		idle_remove(p);
-	else
-		on_executor_gone(p);
-	if (p->monitor.loop && (!p->used || p->box == NULL) && p->exec == NULL)
-		loop_end(p->d->loop, &p->monitor);
-	pair_free_if_done(p);
-}
-
-static enum source_answer monitor_ready(struct source *s, uint32_t events)
-{
-	struct pair *p = (struct pair *)(void *)((char *)s - offsetof(struct pair, monitor));
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	struct wire_in m;
-	int rc;
-
-	(void)events;
-	rc = wire_recv(s->fd, &m, 0, &e);
-	if (rc < 0 && e.code == KERR_TIMEOUT)
-		return SOURCE_KEEP;
-	if (rc <= 0)
-		return SOURCE_DONE;
-	on_monitor(p, &m);
-	wire_in_free(&m);
-	return SOURCE_KEEP;
-}
-
-static void monitor_closed(struct source *s)
-{
-	struct pair *p = (struct pair *)(void *)((char *)s - offsetof(struct pair, monitor));
-
-	if (p->handed) {
-		pair_free_if_done(p);
+	memset(r, 0, sizeof *r);
+	r->id = mem_strdup(l->c->id);
+	r->uid = mem_strdup(l->c->uid);
+	r->instance = wire_get_u64(in, TAG_INSTANCE, l->c->instance);
+	r->signal = (int)wire_get_u64(in, TAG_EXIT_SIGNAL, 0);
+	r->known = code != UINT64_MAX || r->signal;
+	r->code = r->signal || code == UINT64_MAX ? 0 : (int)code;
+	r->core = wire_get_u64(in, TAG_CORE, 0);
+	r->oom = wire_get_u64(in, TAG_OOM, 0);
+	r->dropped = wire_get_u64(in, TAG_DROPPED, 0);
+	r->peak_memory = wire_get_u64(in, TAG_PEAK_MEMORY, 0);
+	r->cpu_ns = wire_get_u64(in, TAG_CPU_NS, 0);
+	r->started_wall = wire_get_u64(in, TAG_STARTED_WALL, l->c->started);
+	r->ended_wall = wire_get_u64(in, TAG_ENDED_WALL, clock_wall_ns());
+	r->started_mono = wire_get_u64(in, TAG_STARTED_MONO, 0);
+	r->ended_mono = wire_get_u64(in, TAG_ENDED_MONO, 0);
+	r->oom_limit = (s = wire_get_str(in, TAG_OOM_LIMIT)) ? mem_strdup(s) : NULL;
+	r->by = (s = wire_get_str(in, TAG_WHO)) ? mem_strdup(s) : NULL;
+	r->request = (s = wire_get_str(in, TAG_REQUEST)) ? mem_strdup(s) : NULL;
+	s = wire_get_str(in, TAG_REASON);
+	r->reason = mem_strdup(s ? s : r->signal ? "signaled" : r->known ? "exited" : "unknown");
+	if (wire_get_list(in, TAG_LAST_LINES, &lines, &n, NULL) || n == 0)
 		return;
-	}
-	if (!p->used)
-		idle_remove(p);
-	if (p->exec && !p->exec->ended) {
-		CLEANUP_ERR struct kerr e = KERR_INIT;
-
-		kerr_fail(&e, KERR_MONITOR, 0, "the monitor of this process is gone");
-		exec_end(p->exec, &e);
-	}
-	if (p->executor.loop)
-		loop_end(p->d->loop, &p->executor);
-	pair_free_if_done(p);
+	r->last_lines = mem_array(n, sizeof *r->last_lines);
+	for (size_t i = 0; i < n; i++)
+		r->last_lines[r->nlast_lines++] = mem_strdup(lines[i]);
+	free(lines);
 }
 
-static int spawn_pair(struct daemon *d, int monitor_end, int executor_end, struct kerr *e)
+static void monitor_frame(struct link *l, struct wire_in *in)
 {
-	char *argv[] = { (char *)(uintptr_t)"kapsel-monitor", (char *)(uintptr_t)"--pool", d->oci, NULL };
-	char *envp[] = { (char *)(uintptr_t)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
-	int fds[5] = { -1, -1, -1, monitor_end, executor_end };
-	struct spawn s = { .path = d->monitor_path, .exe_fd = -1, .argv = argv, .envp = envp, .fds = fds, .nfds = 5,
-		.cwd_fd = -1, .new_session = true };
+	struct exit_record r;
+
+	if (in->type == WIRE_DONE) {
+		order_done(l, in);
+	} else if (in->type == WIRE_STATE && l->c) {
+		recover_state(l->c, in);
+	} else if (in->type == WIRE_EXITED && l->c) {
+		exit_from_frame(l, in, &r);
+		container_exited(l->d, l->c, &r);
+	}
+}
+
+static enum source_answer link_ready(struct source *s, uint32_t events)
+{
+	struct link *l = (struct link *)s;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct wire_in in;
+	int got;
+
+	(void)events;
+	got = wire_recv(l->source.fd, &in, 0, &e);
+	if (got < 0 && e.code == KERR_TIMEOUT)
+		return SOURCE_KEEP;
+	if (got < 0) {
+		CLEANUP_BUF struct buf line = BUF_INIT;
+
+		kerr_line(&e, &line);
+		if (e.sys != ECONNRESET)
+			log_warning("%s: %s", l->monitor ? "a monitor" : "an executor",
+				buf_str(&line));
+	}
+	if (got <= 0) {
+		link_gone(l);
+		return SOURCE_KEEP; /* it has ended itself */
+	}
+	if (in.type == WIRE_READY)
+		l->ready = true;
+	else if (l->job && (in.type != WIRE_EXITED || l->c == NULL) && in.type != WIRE_DONE)
+		job_frame(l->job, l, &in);
+	else if (l->monitor)
+		monitor_frame(l, &in);
+	wire_in_free(&in);
+	return SOURCE_KEEP;
+}
+
+struct link *link_new(struct daemon *d, int fd, bool monitor, struct kerr *e)
+{
+	struct link *l = mem_zalloc(sizeof *l);
+
+	l->source = (struct source) { .fd = fd, .ready = link_ready, .closed = link_closed };
+	l->d = d;
+	l->monitor = monitor;
+	if (loop_add(d->loop, &l->source, EPOLLIN, e) == 0)
+		return l;
+	close(fd);
+	free(l);
+	return NULL;
+}
+
+int link_send(struct link *l, struct wire_out *m, struct kerr *e)
+{
+	if (l == NULL || l->source.dead) {
+		buf_free(&m->b);
+		return kerr_fail(e, KERR_MONITOR, 0, "the monitor is gone");
+	}
+	return wire_send(l->source.fd, m, deadline_in_ms(SEND_MS), e);
+}
+
+int link_order(struct link *l, struct wire_out *m, struct command *c, struct kerr *e)
+{
+	struct command **at;
+
+	if (link_send(l, m, e))
+		return -1;
+	for (at = &l->orders; *at; at = &(*at)->next)
+		;
+	*at = c;
+	return 0;
+}
+
+static void nobody_waits(struct command *c, struct kerr *e)
+{
+	if (kerr_is_set(e) && e->code != KERR_MONITOR && e->code != KERR_NOT_RUNNING)
+		log_warning("a monitor: %s", e->message);
+	free(c);
+}
+
+int link_order_quiet(struct link *l, struct wire_out *m, struct kerr *e)
+{
+	struct command *c = mem_zalloc(sizeof *c);
+
+	c->done = nobody_waits;
+	if (link_order(l, m, c, e) == 0)
+		return 0;
+	free(c);
+	return -1;
+}
+
+/* ---- pairs -------------------------------------------------------------------------------------- */
+
+static char *beside(const char *dir, const char *name)
+{
+	for (int i = 0; i < 4; i++) {
+		char *path = i == 0   ? mem_printf("%s/%s", dir, name)
+			     : i == 1 ? mem_printf("%s/../libexec/kapsel/%s", dir, name)
+			     : i == 2 ? mem_printf("%s/libexec/kapsel/%s", PREFIX, name)
+				      : mem_printf("%s/bin/%s", PREFIX, name);
+		CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_PATH, NULL);
+
+		if (fd >= 0)
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+int programs_find(struct daemon *d, struct kerr *e)
+{
+	CLEANUP_FD int self = path_host(AT_FDCWD, "/proc/self/exe", O_PATH, e);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *slash;
+
+	if (self < 0 || fd_path(self, &b, e))
+		return -1;
+	slash = strrchr(b.data, '/');
+	if (slash)
+		*slash = '\0';
+	d->oci = beside(b.data, "kapsel-oci");
+	d->monitor_program = beside(b.data, "kapsel-monitor");
+	if (d->oci && d->monitor_program)
+		return 0;
+	return kerr_fail(e, KERR_PATH_OPEN, ENOENT, "%s is neither in %s nor in " PREFIX,
+		d->oci ? "kapsel-monitor" : "kapsel-oci", b.data);
+}
+
+static int pair_spawn(struct daemon *d, int monitor_end, int executor_end, struct kerr *e)
+{
+	const char *argv[] = { "kapsel-monitor", "--pool", d->oci, NULL };
+	const int fds[] = { -1, -1, 2, monitor_end, executor_end };
+	const struct spawn s = { .path = d->monitor_program,
+		.exe_fd = -1,
+		.argv = (char *const *)(uintptr_t)argv,
+		.envp = (char *const[]) {
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL },
+		.fds = fds,
+		.nfds = ARRAY_LEN(fds),
+		.cwd_fd = -1,
+		.new_session = true };
 	CLEANUP_FD int pidfd = spawn_run(&s, NULL, e);
 
 	return pidfd < 0 ? -1 : 0;
 }
 
-static struct pair *pair_new(struct daemon *d, struct kerr *e)
+static int pair_start(struct daemon *d, struct link **m, struct link **x, struct kerr *e)
 {
-	int dm[2], de[2];
-	struct pair *p;
+	int a[2], b[2], rc;
 
-	if (socket_pair(SOCK_SEQPACKET, dm, e))
-		return NULL;
-	if (socket_pair(SOCK_SEQPACKET, de, e)) {
-		close(dm[0]);
-		close(dm[1]);
-		return NULL;
-	}
-	p = mem_zalloc(sizeof *p);
-	p->d = d;
-	p->monitor = (struct source){ .fd = dm[0], .ready = monitor_ready, .closed = monitor_closed };
-	p->executor = (struct source){ .fd = de[0], .ready = executor_ready, .closed = executor_closed };
-	if (spawn_pair(d, dm[1], de[1], e) || loop_add(d->loop, &p->monitor, EPOLLIN, e)) {
-		close(dm[0]);
-		close(de[0]);
-		free(p);
-		p = NULL;
-	} else if (loop_add(d->loop, &p->executor, EPOLLIN, e)) {
-		close(de[0]);
-		loop_end(d->loop, &p->monitor); /* frees the pair */
-		p = NULL;
-	}
-	close(dm[1]);
-	close(de[1]);
-	return p;
-}
-
-void pool_refill(struct daemon *d)
-{
-	while (d->idle_pairs < d->config.pool && !d->stopping) {
-		CLEANUP_ERR struct kerr e = KERR_INIT;
-		struct pair *p = pair_new(d, &e);
-
-		if (p == NULL) {
-			CLEANUP_BUF struct buf b = BUF_INIT;
-
-			kerr_line(&e, &b);
-			log_error("an executor could not be started: %s", buf_str(&b));
-			return;
-		}
-		p->next = d->idle;
-		d->idle = p;
-		d->idle_pairs++;
-	}
-}
-
-struct pair *pair_take(struct daemon *d, struct kerr *e)
-{
-	struct pair **best = NULL, *p;
-
-	for (struct pair **at = &d->idle; *at; at = &(*at)->next)
-		if (best == NULL || ((*at)->ready && !(*best)->ready))
-			best = at;
-	if (best) {
-		p = *best;
-		*best = p->next;
-		d->idle_pairs--;
-	} else {
-		p = pair_new(d, e);
-		if (p == NULL)
-			return NULL;
-	}
-	p->used = true;
-	p->next = NULL;
-	d->refill_soon = true;
-	return p;
-}
-
-void pair_order(struct pair *p, struct wire_out *m)
-{
-	p->pending = *m;
-	p->has_pending = true;
-	for (size_t i = 0; i < m->nfds; i++)
-		p->pending_fds[i] = fcntl(m->fds[i], F_DUPFD_CLOEXEC, 3);
-	send_pending(p);
-}
-
-void pair_drop(struct pair *p)
-{
-	p->box = NULL;
-	p->exec = NULL;
-	if (p->executor.loop)
-		loop_end(p->d->loop, &p->executor);
-	if (p->monitor.loop)
-		loop_end(p->d->loop, &p->monitor);
-}
-
-/* ---- where our programs are --------------------------------------------------------------------------------- */
-
-static char *find_program(const char *beside, const char *name, struct kerr *e)
-{
-	static const char *const places[] = { NULL, "../libexec/kapsel", "../bin", PREFIX "/libexec/kapsel", PREFIX "/bin" };
-
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		const char *place = places[i] ? places[i] : "";
-		char *path = place[0] == '/' ? mem_printf("%s/%s", place, name) : mem_printf("%s/%s/%s", beside, *place ? place : ".", name);
-
-		if (path_can_execute(path) == 0)
-			return path;
-		free(path);
-	}
-	kerr_fail(e, KERR_NODE_KERNEL, 0, "%s is neither beside kapseld nor in %s", name, PREFIX "/libexec/kapsel");
-	return NULL;
-}
-
-int find_programs(struct daemon *d, struct kerr *e)
-{
-	CLEANUP_FD int exe = path_host(AT_FDCWD, "/proc/self/exe", O_PATH, e);
-	CLEANUP_BUF struct buf self = BUF_INIT;
-	char *slash;
-
-	if (exe < 0 || fd_path(exe, &self, e))
+	if (socket_pair(SOCK_SEQPACKET, a, e))
 		return -1;
-	slash = strrchr(self.data, '/');
-	if (slash)
-		*slash = '\0';
-	d->oci = find_program(self.data, "kapsel-oci", e);
-	d->monitor_path = d->oci ? find_program(self.data, "kapsel-monitor", e) : NULL;
-	return d->monitor_path ? 0 : -1;
+	if (socket_pair(SOCK_SEQPACKET, b, e)) {
+		close(a[0]);
+		close(a[1]);
+		return -1;
+	}
+	rc = pair_spawn(d, a[1], b[1], e);
+	close(a[1]);
+	close(b[1]);
+	if (rc) {
+		close(a[0]);
+		close(b[0]);
+		return -1;
+	}
+	*m = link_new(d, a[0], true, e);
+	if (*m == NULL) {
+		close(b[0]);
+		return -1;
+	}
+	*x = link_new(d, b[0], false, e);
+	if (*x)
+		return 0;
+	link_close(*m);
+	return -1;
+}
+
+static void refill(struct timer *t)
+{
+	struct daemon *d = (struct daemon *)((char *)t - offsetof(struct daemon, refill));
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct link *m, *x;
+
+	if (d->stopping || d->nidle >= d->config.pool)
+		return;
+	if (pair_start(d, &m, &x, &e)) {
+		CLEANUP_BUF struct buf line = BUF_INIT;
+
+		kerr_line(&e, &line);
+		log_error("the pool of executors: %s", buf_str(&line));
+		loop_timer(d->loop, &d->refill, deadline_in_ms(FAILED_MS));
+		return;
+	}
+	m->other = x;
+	x->other = m;
+	m->next = d->idle;
+	d->idle = m;
+	d->nidle++;
+	if (d->nidle < d->config.pool)
+		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
+}
+
+void pool_refill_soon(struct daemon *d)
+{
+	d->refill.fire = refill;
+	if (d->nidle < d->config.pool && !d->stopping && d->refill.slot == 0)
+		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
+}
+
+static void take_out(struct daemon *d, struct link *m)
+{
+	struct link **at = &d->idle;
+
+	while (*at && *at != m)
+		at = &(*at)->next;
+	if (*at == NULL)
+		return;
+	*at = m->next;
+	m->next = NULL;
+	d->nidle--;
+}
+
+int pool_take(struct daemon *d, struct link **m, struct link **x, struct kerr *e)
+{
+	struct link *best = d->idle;
+
+	for (struct link *l = d->idle; l; l = l->next)
+		if (l->other->ready)
+			best = l;
+	if (best == NULL)
+		return pair_start(d, m, x, e);
+	take_out(d, best);
+	*m = best;
+	*x = best->other;
+	best->other->other = NULL;
+	best->other = NULL;
+	return 0;
+}
+
+/* One that dies by itself would do so again at once. */
+void pool_lost(struct daemon *d, struct link *l)
+{
+	struct link *m = l->monitor ? l : l->other;
+
+	take_out(d, m);
+	link_close(m->other);
+	link_close(m);
+	if (!d->stopping)
+		loop_timer(d->loop, &d->refill, deadline_in_ms(FAILED_MS));
+}
+
+void pool_drop(struct daemon *d)
+{
+	while (d->idle) {
+		struct link *m = d->idle;
+
+		take_out(d, m);
+		link_close(m->other);
+		link_close(m);
+	}
 }

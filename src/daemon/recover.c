@@ -1,179 +1,212 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the daemon before us has left: each container is known again, or its end is. */
+/*
+ * What is on disk when kapseld begins. A container whose monitor answers goes on; one with an exit
+ * record has ended; one with neither has lost its monitor; one without an init was never made.
+ */
 #include "daemon.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void set(char **to, const char *s)
+static void keep_fixed(struct container *c, const struct json *root)
 {
-	free(*to);
-	*to = s ? mem_strdup(s) : NULL;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+
+	json_begin_object(&o);
+	json_each(v, root)
+	{
+		if (str_eq(v->key, "kapsel") || str_eq(v->key, "id") || str_eq(v->key, "uid") ||
+			str_eq(v->key, "instance") || str_eq(v->key, "createdNs") ||
+			str_eq(v->key, "poststop"))
+			continue;
+		json_key(&o, v->key);
+		json_add_value(&o, v);
+	}
+	json_end_object(&o);
+	c->fixed = mem_strndup(b.data + 1, b.len - 2);
 }
 
-static void read_policy(struct policy *p, const struct json *v, const struct json *from)
+static void read_policy(struct container *c, const struct json *root)
 {
-	static const char *const names[] = { "stopSignal", "stopTimeoutMs", "logDriver", "logMaxSize", "logMaxFiles", "autoRemove" };
-	static const char *const words[] = { "flag", "annotation", "config", "default" };
-	int sig = signal_parse(json_get_string(v, "stopSignal", "TERM"));
+	const struct json *p = json_get(root, "policy");
 
-	p->stop_signal = sig > 0 ? sig : p->stop_signal;
-	p->stop_timeout_ms = json_get_u64(v, "stopTimeoutMs", p->stop_timeout_ms);
-	p->log_none = str_eq(json_get_string(v, "logDriver", "cri"), "none");
-	p->log_max_size = json_get_u64(v, "logMaxSize", p->log_max_size);
-	p->log_max_files = json_get_u64(v, "logMaxFiles", p->log_max_files);
-	p->auto_remove = json_get_bool(v, "autoRemove", false);
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		for (size_t w = 0; w < ARRAY_LEN(words); w++)
-			if (str_eq(json_get_string(from, names[i], ""), words[w]))
-				p->from[i] = words[w];
+	c->stop_signal = signal_parse(json_get_string(p, "stopSignal", "TERM"));
+	if (c->stop_signal <= 0)
+		c->stop_signal = 15;
+	c->stop_ms = json_get_u64(p, "stopTimeoutMs", 10000);
+	c->auto_remove = json_get_bool(p, "autoRemove", false);
+	c->poststop = json_get_bool(root, "poststop", false);
+	c->no_log = str_eq(json_get_string(p, "logDriver", "cri"), "none");
 }
 
-static void read_box(struct box *b, const struct json *record)
+static struct container *from_record(struct daemon *d, const char *id, const struct json *root)
 {
-	const struct json *c = json_get(record, "container"), *annotations = json_get(c, "annotations");
-	int life = life_parse(json_get_string(c, "state", "creating"));
+	struct container *c = container_add(d, id, json_get_string(root, "uid", ""));
+	const char *request = json_get_string(root, "request", NULL);
 
-	snprintf(b->uid, sizeof b->uid, "%s", json_get_string(record, "uid", ""));
-	b->instance = json_get_u64(c, "instance", 1);
-	b->life = life < 0 ? LIFE_CREATING : (enum life)life;
-	b->pid = (pid_t)json_get_i64(c, "pid", 0);
-	b->start_time = json_get_u64(record, "startTime", 0);
-	b->has_poststop = json_get_bool(record, "hasPoststop", false);
-	b->created = json_get_u64(record, "createdNs", b->created);
-	b->started = json_get_u64(record, "startedNs", 0);
-	b->terminal = json_get_bool(c, "terminal", false);
-	b->is_volatile = json_get_bool(c, "volatile", false);
-	b->caller_uid = json_get_u64(json_get(c, "caller"), "uid", 0);
-	b->caller_pid = (pid_t)json_get_i64(json_get(c, "caller"), "pid", 0);
-	set(&b->bundle, json_get_string(c, "bundle", NULL));
-	set(&b->digest, json_get_string(c, "digest", NULL));
-	set(&b->request, json_get_string(c, "request", NULL));
-	set(&b->cgroup, json_get_string(c, "cgroup", NULL));
-	read_policy(&b->policy, json_get(c, "policy"), json_get(c, "policyFrom"));
-	if (annotations) {
-		CLEANUP_BUF struct buf text = BUF_INIT;
-		struct json_out o = JSON_OUT(&text);
-
-		json_add_value(&o, annotations);
-		set(&b->annotations, buf_str(&text));
-	}
-	json_each(exit, json_get(c, "exits")) {
-		CLEANUP_BUF struct buf text = BUF_INIT;
-		struct json_out o = JSON_OUT(&text);
-
-		json_add_value(&o, exit);
-		vec_push(&b->exits) = buf_take(&text);
-	}
-	for (size_t i = 0, n = b->exits.n; i < n / 2; i++) { /* kept newest last, told newest first */
-		char *swap = b->exits.v[i];
-
-		b->exits.v[i] = b->exits.v[n - 1 - i];
-		b->exits.v[n - 1 - i] = swap;
-	}
+	c->instance = (uint32_t)json_get_u64(root, "instance", 1);
+	c->created = json_get_u64(root, "createdNs", 0);
+	c->terminal = json_get_bool(root, "terminal", false);
+	snprintf(c->digest, sizeof c->digest, "%s", json_get_string(root, "digest", ""));
+	c->request = request ? mem_strdup(request) : NULL;
+	read_policy(c, root);
+	keep_fixed(c, root);
+	return c;
 }
 
-/* Half made: whatever the executor had begun is found by its own record. */
-static void discard(struct daemon *d, struct box *b, int dir)
+/* Created, running or paused: what the kernel and the directory say. */
+static void look_at(struct daemon *d, struct container *c, int dir)
 {
-	struct store_oci oci = { 0 };
-	struct cgroup *c = NULL;
-	CLEANUP_FD int pidfd = -1;
+	CLEANUP_FD int waits = path_own(dir, STORE_START, O_PATH, 0, NULL);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct store_oci o;
+	struct cgroup *cg;
+	bool frozen = false;
 
-	if (store_oci_read(dir, &oci, NULL) == 0) {
-		pidfd = pidfd_open_known(oci.pid, oci.start_time, NULL);
-		if (pidfd >= 0)
-			pidfd_signal(pidfd, 9, NULL);
-		if (oci.cgroup && cgroup_open(oci.cgroup, &c, NULL) == 0) {
-			cgroup_kill(c, deadline_in_ms(2000), NULL);
-			cgroup_remove(c, deadline_in_ms(2000), NULL);
-			cgroup_free(c);
-		}
+	c->life = waits >= 0 ? LIFE_CREATED : LIFE_RUNNING;
+	if (store_oci_read(dir, &o, NULL) == 0) {
+		c->pid = o.pid;
+		c->start_time = o.start_time;
+		store_oci_free(&o);
 	}
-	store_oci_free(&oci);
-	log_warning("%s was half made: undone", b->id);
-	path_own_remove_tree(d->containers, b->id, NULL);
-	path_own_remove_tree(d->logs, b->id, NULL);
-	b->life = LIFE_REMOVED;
-	box_event(b, "failed", "kapseld ended while it was being created");
-	box_free(b);
+	if (c->life != LIFE_RUNNING || container_cgroup(d, c, &cg, NULL))
+		return;
+	if (cgroup_read(cg, "freezer", "freezer.state", &b, NULL) == 0)
+		frozen = str_starts(buf_str(&b), "FRO");
+	buf_reset(&b);
+	if (!frozen && cgroup_read(cg, "unified", "cgroup.freeze", &b, NULL) == 0)
+		frozen = buf_str(&b)[0] == '1';
+	if (frozen)
+		c->life = LIFE_PAUSED;
+	cgroup_free(cg);
 }
 
-static bool reconnect(struct box *b, int dir)
+static int meet_monitor(struct daemon *d, struct container *c, int dir)
 {
-	CLEANUP_FD int s = path_connect(dir, STORE_MONITOR, SOCK_SEQPACKET, NULL);
-	CLEANUP_FD int waits = -1;
-	struct store_oci oci = { 0 };
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	int s = path_connect(dir, STORE_MONITOR, SOCK_SEQPACKET, &e);
+	struct wire_out m;
+	struct link *l;
 
 	if (s < 0)
-		return false;
-	if (store_oci_read(dir, &oci, NULL)) /* its executor has not come so far, or has undone all */
-		return false;
-	b->pid = oci.pid;
-	b->start_time = oci.start_time;
-	if (oci.cgroup && b->cgroup == NULL)
-		b->cgroup = mem_strndup(oci.cgroup, strcspn(oci.cgroup, "\n"));
-	store_oci_free(&oci);
-	waits = path_own(dir, STORE_START, O_PATH, 0, NULL);
-	if (b->life == LIFE_CREATING || b->life == LIFE_CREATED)
-		b->life = waits >= 0 ? LIFE_CREATED : LIFE_RUNNING;
-	else if (b->life == LIFE_STOPPING)
-		b->life = LIFE_RUNNING;
-	if (b->life == LIFE_RUNNING && b->started == 0)
-		b->started = clock_wall_ns();
-	box_adopt_monitor(b, fd_take(&s));
-	return true;
+		return -1;
+	l = link_new(d, s, true, &e);
+	if (l == NULL)
+		return -1;
+	l->c = c;
+	c->monitor = l;
+	wire_begin(&m, WIRE_STATUS);
+	if (link_send(l, &m, &e) == 0)
+		return 0;
+	link_close(l);
+	return -1;
+}
+
+/* The answer to STATUS, some turns later. */
+void recover_state(struct container *c, struct wire_in *in)
+{
+	c->started = wire_get_u64(in, TAG_STARTED_WALL, c->started);
+	if (wire_get_u64(in, TAG_PID, 0))
+		c->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
+}
+
+/* No record: whoever made this directory died before the intent was written. */
+static void half_made(struct daemon *d, const char *id, int dir)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	log_warning("%s was never made: undone", id);
+	remains_clear(dir);
+	if (path_own_remove_tree(d->containers_dir, id, &e))
+		log_error("%s: %s", id, e.message);
+	logs_remove(d, id);
+}
+
+static void never_born(struct daemon *d, struct container *c)
+{
+	CLEANUP_FREE char *id = mem_strdup(c->id);
+	CLEANUP_FD int dir = container_dir(d, c, NULL);
+
+	container_event(d, c, EV_FAILED, "failed", c->request, NULL,
+		"kapseld died while it was made", NULL);
+	container_drop(d, c);
+	half_made(d, id, dir);
 }
 
 static void recover_one(struct daemon *d, const char *id)
 {
-	CLEANUP_FD int dir = path_own(d->containers, id, O_RDONLY | O_DIRECTORY, 0, NULL);
 	CLEANUP_ARENA struct arena *a = arena_new();
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	const struct json *record = dir < 0 ? NULL : store_record_read(dir, id, a, &e);
-	CLEANUP_FD int exit_there = -1;
-	struct box *b;
+	CLEANUP_FD int dir = path_own(d->containers_dir, id, O_PATH | O_DIRECTORY, 0, &e);
+	CLEANUP_FD int exit = -1;
+	struct exit_record r = { 0 };
+	const struct json *root;
+	struct container *c;
 
-	if (record == NULL && e.code == KERR_NOT_FOUND) {
-		b = box_new(d, id); /* its first record was not written yet */
-		if (dir >= 0)
-			discard(d, b, dir);
+	if (dir < 0)
+		return;
+	root = store_record_read(dir, id, a, &e);
+	if (root == NULL && e.code == KERR_NOT_FOUND) {
+		half_made(d, id, dir);
 		return;
 	}
-	if (record == NULL) {
-		log_error("%s: its record is unreadable and is set aside: %s", id, e.message);
-		store_set_aside(d->containers, id, NULL);
+	if (root == NULL) {
+		CLEANUP_BUF struct buf line = BUF_INIT;
+
+		kerr_line(&e, &line);
+		log_error("%s cannot be read and is set aside: %s", id, buf_str(&line));
+		remains_clear(dir);
+		store_set_aside(d->containers_dir, id, NULL);
 		return;
 	}
-	b = box_new(d, id);
-	read_box(b, record);
-	if (b->life == LIFE_STOPPED)
-		return;
-	exit_there = path_own(dir, STORE_EXIT, O_PATH, 0, NULL);
-	if (exit_there < 0 && reconnect(b, dir)) {
-		box_save(b, NULL);
+	c = from_record(d, id, root);
+	exit = path_own(dir, STORE_EXIT, O_PATH, 0, NULL);
+	if (exit < 0 && meet_monitor(d, c, dir) == 0) {
+		look_at(d, c, dir);
+		c->started = c->life == LIFE_CREATED ? 0 : c->created;
 		return;
 	}
-	if (b->life == LIFE_CREATING && exit_there < 0)
-		discard(d, b, dir);
-	else if (exit_there >= 0) {
-		b->life = LIFE_RUNNING;
-		box_exited(b, NULL);
-	} else {
-		b->life = LIFE_RUNNING;
-		box_lost(b, "monitor lost");
+	if (store_exit_read(dir, &r, NULL) == 0 && str_eq(r.uid, c->uid)) {
+		look_at(d, c, dir);
+		c->started = r.started_wall;
+		container_exited(d, c, &r);
+		return;
 	}
+	exit_record_free(&r);
+	exit = path_own(dir, STORE_OCI, O_PATH, 0, NULL);
+	if (exit < 0) {
+		never_born(d, c);
+		return;
+	}
+	look_at(d, c, dir);
+	container_monitor_gone(d, c);
 }
 
-void recover(struct daemon *d)
+/* Directories of probes, and of containers whose making was cut off. */
+static void sweep(struct daemon *d)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct path_names names;
 
-	if (store_list(d->containers, &names, &e)) {
-		log_error("containers cannot be listed: %s", e.message);
+	if (path_names(d->containers_dir, STORE_CONTAINERS, &names, NULL))
 		return;
-	}
+	for (size_t i = 0; i < names.n; i++)
+		if (str_starts(names.v[i], ".probe-"))
+			path_own_remove_tree(d->containers_dir, names.v[i], NULL);
+	path_names_free(&names);
+}
+
+int recover(struct daemon *d, struct kerr *e)
+{
+	struct path_names names;
+
+	sweep(d);
+	if (store_list(d->containers_dir, &names, e))
+		return -1;
 	for (size_t i = 0; i < names.n; i++)
 		recover_one(d, names.v[i]);
+	if (names.n)
+		log_info("%zu containers were there, %zu are known now", names.n, d->all.n);
 	path_names_free(&names);
+	return 0;
 }

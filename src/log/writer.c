@@ -173,14 +173,19 @@ int log_reopen(struct log_writer *w, struct kerr *e)
 
 static void add_head(struct log_writer *w, uint64_t wall_ns, const char *stream, const char *tag)
 {
+	char head[TIME_TEXT + 24], *p = head;
+	size_t n;
+
 	if (w->time_ns != wall_ns || w->time[0] == '\0')
 		time_text(w->time_ns = wall_ns, w->time);
-	buf_adds(&w->records, w->time);
-	buf_addc(&w->records, ' ');
-	buf_adds(&w->records, stream);
-	buf_addc(&w->records, ' ');
-	buf_adds(&w->records, tag);
-	buf_addc(&w->records, ' ');
+	n = strlen(w->time);
+	memcpy(p, w->time, n);
+	p[n] = ' ';
+	p = stpcpy(p + n + 1, stream);
+	*p++ = ' ';
+	p = stpcpy(p, tag);
+	*p++ = ' ';
+	buf_add(&w->records, head, (size_t)(p - head));
 }
 
 static void add_record(struct log_writer *w, enum log_stream s, const char *tag, uint64_t wall_ns,
@@ -189,7 +194,8 @@ static void add_record(struct log_writer *w, enum log_stream s, const char *tag,
 	struct unfinished *u = &w->line[s];
 
 	add_head(w, u->text.len ? u->wall_ns : wall_ns, log_stream_name(s), tag);
-	buf_add(&w->records, u->text.data, u->text.len);
+	if (u->text.len)
+		buf_add(&w->records, u->text.data, u->text.len);
 	buf_add(&w->records, text, len);
 	buf_addc(&w->records, '\n');
 	buf_reset(&u->text);
@@ -246,6 +252,10 @@ int log_note_dropped(
 {
 	CLEANUP_FREE char *text = mem_printf("%" PRIu64 " bytes of output dropped: %s", bytes, why);
 
+	/* Lines end at the gap: what comes after it is not their end. */
+	for (int s = 0; s < LOG_SYSTEM; s++)
+		if (w->line[s].text.len)
+			add_record(w, (enum log_stream)s, "F", 0, NULL, 0);
 	return log_note(w, wall_ns, text, e);
 }
 

@@ -9,6 +9,7 @@
 #include <kapsel/store.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -19,6 +20,20 @@ enum {
 	CLIENT_MS = 400,
 	REMOVE_MS = 2000
 };
+
+/* What the container's processes have left to us, as the subreaper. */
+void reap_strangers(struct monitor *m)
+{
+	for (;;) {
+		siginfo_t info = { 0 };
+
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+			return;
+		if (m->pidfd >= 0 && info.si_pid == m->pid)
+			return; /* its turn comes by its pidfd, and the others' after it */
+		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+	}
+}
 
 static bool quick_is_empty(struct cgroup *c)
 {
@@ -37,6 +52,7 @@ static void empty_cgroup(struct monitor *m)
 	rights_full();
 	cgroup_kill(m->cgroup, deadline_in_ms(KILL_MS), NULL);
 	rights_least();
+	reap_strangers(m);
 }
 
 static uint64_t figure(struct cgroup *c, const char *controller, const char *file, const char *key)

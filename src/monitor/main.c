@@ -27,14 +27,13 @@ static int complain(const struct kerr *e)
 static int start_executor(char **args, int between, struct kerr *e)
 {
 	char *argv[MOST_FLAGS] = { args[0], (char *)(uintptr_t) "--executor" };
-	char *none[] = { NULL };
 	int fds[] = { -1, -1, STDERR_FILENO, EXECUTOR_DAEMON_FD, between };
 	/* With us dies an executor that has no container yet; init has a death signal of its own.
 	 */
 	struct spawn s = { .path = args[0],
 		.exe_fd = -1,
 		.argv = argv,
-		.envp = none,
+		.envp = environ,
 		.fds = fds,
 		.nfds = ARRAY_LEN(fds),
 		.cwd_fd = -1 };
@@ -84,7 +83,6 @@ static void settle_down(void)
 	CLEANUP_FD int root = -1;
 
 	setsid(); /* EPERM: we lead one already */
-	umask(077);
 	prctl(PR_SET_NAME, "kapsel-monitor");
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -115,11 +113,15 @@ int main(int argc, char **argv)
 	close(EXECUTOR_DAEMON_FD);
 	if (executor < 0)
 		return complain(&e);
+	umask(077);
 	set_oom_score();
 	rights_least();
 	if (monitor_new(&m, DAEMON_FD, between[0], executor, &e))
 		return complain(&e);
 	set_stdio();
-	/* No clean-up: what threads a dead disk holds would make it wait. */
-	_exit(monitor_run(m));
+	monitor_run(m);
+	/* The end of this socket says that all is gone: said before the kernel tears us down. And
+	 * no further clean-up: a thread that a dead disk holds would make it wait. */
+	close(DAEMON_FD);
+	_exit(0);
 }

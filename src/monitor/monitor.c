@@ -17,12 +17,25 @@ static struct monitor *of_source(struct source *s, size_t offset)
  * ------------------------------------------------------------------------------------------------------
  */
 
+static enum source_answer executor_says(struct source *s, uint32_t events);
+
+/* A short life may be over before its terminal's message was read. */
+static void executor_first(struct monitor *m)
+{
+	struct source *s = &m->executor_socket;
+
+	while (!s->dead && poll_one(s->fd, EPOLLIN, deadline_in_ms(0)))
+		if (executor_says(s, EPOLLIN) == SOURCE_DONE)
+			loop_end(m->loop, s);
+}
+
 static enum source_answer init_ready(struct source *s, uint32_t events)
 {
 	struct monitor *m = MONITOR_OF(s, init);
 	siginfo_t info;
 
 	(void)events;
+	executor_first(m);
 	/* Not our child after all: it has ended, and nobody will tell us how. */
 	if (pidfd_wait(s->fd, &info, true, NULL))
 		info = (siginfo_t) { 0 };
@@ -69,9 +82,11 @@ static enum source_answer executor_says(struct source *s, uint32_t events)
 		return SOURCE_DONE;
 	}
 	daemon_first(m);
-	if (in.type == WIRE_INIT && m->pidfd < 0) {
+	if (in.type == WIRE_INIT) {
+		bool known = m->pid;
+
 		orders_init(m, &in);
-		if (m->pidfd >= 0)
+		if (!known && m->pidfd >= 0)
 			watch_init(m);
 	}
 	wire_in_free(&in);
@@ -100,14 +115,8 @@ static enum source_answer children(struct source *s, uint32_t events)
 	if (read(s->fd, many, sizeof many) < 0)
 		return SOURCE_KEEP;
 	/* Before INIT any of them may be init, whose status is not to be lost. */
-	while (m->pidfd >= 0) {
-		siginfo_t info = { 0 };
-
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0 ||
-			info.si_pid == m->pid)
-			break; /* init's own turn comes by its pidfd, and then the rest goes too */
-		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-	}
+	if (m->pidfd >= 0)
+		reap_strangers(m);
 	return SOURCE_KEEP;
 }
 
@@ -162,6 +171,7 @@ int monitor_new(struct monitor **out, int daemon, int executor_socket, int execu
 	m->stop.fire = stop_timer;
 	m->unblock.fire = unblock_timer;
 	m->pty.fire = pty_timer;
+	m->idle.fire = output_idle;
 	if (loop_new(&m->loop, e))
 		return -1;
 	m->wake = (struct source) { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = woken };

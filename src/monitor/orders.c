@@ -167,11 +167,33 @@ static int order_watch(struct monitor *m, struct wire_in *in, struct kerr *e)
 	return listen_for_daemons(m, e);
 }
 
+static void take_stdin(struct monitor *m, int fd)
+{
+	if (fd < 0)
+		return;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	m->stdin_fd = fd;
+	for (struct client *c = m->clients; c; c = c->next)
+		client_input(c, fd, NULL);
+}
+
+/* With init itself, or after it: a terminal is there only when the container's /dev/pts is. */
+static void take_master(struct monitor *m, struct wire_in *in)
+{
+	if (m->master >= 0 || (m->master = wire_take_fd(in, WIRE_FD_MASTER)) < 0)
+		return;
+	take_stdin(m, fcntl(m->master, F_DUPFD_CLOEXEC, 3));
+	output_begin(m, m->master, -1);
+}
+
 void orders_init(struct monitor *m, struct wire_in *in)
 {
-	int out, err;
-
-	if (m->pidfd >= 0 || (m->pidfd = wire_take_fd(in, WIRE_FD_PIDFD)) < 0)
+	if (m->pidfd >= 0 || m->pid) {
+		take_master(m, in);
+		return;
+	}
+	m->pidfd = wire_take_fd(in, WIRE_FD_PIDFD);
+	if (m->pidfd < 0)
 		return;
 	m->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
 	m->start_time = wire_get_u64(in, TAG_START_TIME, 0);
@@ -179,19 +201,9 @@ void orders_init(struct monitor *m, struct wire_in *in)
 		m->exec_child = true;
 	m->record.started_wall = clock_wall_ns();
 	m->record.started_mono = clock_boot_ns();
-	m->master = wire_take_fd(in, WIRE_FD_MASTER);
-	m->stdin_fd = wire_take_fd(in, WIRE_FD_STDIN);
-	out = wire_take_fd(in, WIRE_FD_STDOUT);
-	err = wire_take_fd(in, WIRE_FD_STDERR);
-	if (m->master >= 0) {
-		out = m->master;
-		m->stdin_fd = fcntl(m->master, F_DUPFD_CLOEXEC, 3);
-	}
-	if (m->stdin_fd >= 0)
-		fcntl(m->stdin_fd, F_SETFL, fcntl(m->stdin_fd, F_GETFL) | O_NONBLOCK);
-	output_begin(m, out, err);
-	for (struct client *c = m->clients; c; c = c->next)
-		client_input(c, m->stdin_fd, NULL);
+	take_stdin(m, wire_take_fd(in, WIRE_FD_STDIN));
+	output_begin(m, wire_take_fd(in, WIRE_FD_STDOUT), wire_take_fd(in, WIRE_FD_STDERR));
+	take_master(m, in);
 	/* Opened now, not at the end: the end shall be quick. */
 	replace(&m->cgroup_text, wire_get_str(in, TAG_CGROUP));
 	if (m->cgroup_text && !m->exec_child)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,13 +114,39 @@ static void deliver(struct monitor *m, enum chunk_kind kind, const char *data, s
 
 enum pumped { PUMP_MORE, PUMP_LATER, PUMP_END };
 
+/* Mapped, not on the stack: a stack's pages never go back. */
+static ssize_t read_piece(struct stream *s)
+{
+	struct monitor *m = s->m;
+
+	if (m->scratch == NULL) {
+		void *p = mmap(NULL, READ_MOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+
+		if (p == MAP_FAILED) {
+			errno = EAGAIN;
+			return -1;
+		}
+		m->scratch = p;
+	}
+	return read(s->source.fd, m->scratch, READ_MOST);
+}
+
+void output_idle(struct timer *t)
+{
+	struct monitor *m = (struct monitor *)(void *)((char *)t - offsetof(struct monitor, idle));
+
+	madvise(m->scratch, READ_MOST, MADV_DONTNEED);
+}
+
 static enum pumped pump_once(struct stream *s)
 {
-	char piece[READ_MOST];
-	ssize_t n = read(s->source.fd, piece, sizeof piece);
+	ssize_t n = read_piece(s);
 
-	if (n > 0)
-		deliver(s->m, s->kind, piece, (size_t)n);
+	if (n > 0) {
+		deliver(s->m, s->kind, s->m->scratch, (size_t)n);
+		loop_timer(s->m->loop, &s->m->idle, deadline_in_ms(IDLE_MS));
+	}
 	if (n > 0 || (n < 0 && errno == EINTR))
 		return PUMP_MORE;
 	/* A terminal that nobody has open just now; somebody may open it again. */
@@ -145,8 +172,10 @@ static enum source_answer stream_ready(struct source *source, uint32_t events)
 		}
 		p = pump_once(s);
 	}
-	if (p == PUMP_END)
+	if (p == PUMP_END) {
+		s->open = false;
 		return SOURCE_DONE;
+	}
 	if (!s->paused && loop_change(s->m->loop, source, EPOLLIN | EPOLLONESHOT, NULL))
 		return SOURCE_DONE;
 	return SOURCE_KEEP;
@@ -207,8 +236,10 @@ static bool drain_stream(struct stream *s)
 
 	while (s->open && p == PUMP_MORE && !held_up(s->m))
 		p = pump_once(s);
-	if (p == PUMP_END)
-		loop_end(s->m->loop, &s->source), s->open = false;
+	if (p == PUMP_END) {
+		s->open = false;
+		loop_end(s->m->loop, &s->source);
+	}
 	return p == PUMP_MORE && s->open; /* held up */
 }
 
@@ -230,14 +261,7 @@ void output_drain(struct monitor *m, deadline d)
 	}
 	/* What is left in the pipes is counted as lost, not hidden. */
 	for (struct stream *s = &m->out; s; s = s == &m->out ? &m->err : NULL) {
-		char piece[READ_MOST];
-		ssize_t n;
-
-		for (int i = 0; s->open && m->log && i < 64; i++) {
-			n = read(s->source.fd, piece, sizeof piece);
-			if (n <= 0)
-				break;
-			deliver(m, s->kind, piece, (size_t)n);
-		}
+		for (int i = 0; s->open && i < 64 && pump_once(s) == PUMP_MORE; i++)
+			;
 	}
 }

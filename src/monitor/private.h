@@ -140,6 +140,8 @@ struct monitor {
 	struct timer pty;     /* a terminal nobody has open */
 	struct client *clients, *gone;
 	struct last last;
+	char *scratch;	   /* READ_MOST, mapped with the first output */
+	struct timer idle; /* then its pages go back */
 	/* the end */
 	bool killing, told_stuck;
 	struct timer stop;
@@ -152,6 +154,7 @@ int monitor_run(struct monitor *m);
 /* output.c */
 void output_begin(struct monitor *m, int out, int err);
 void output_resume(struct monitor *m);
+void output_idle(struct timer *t);
 void output_drain(struct monitor *m, deadline d);
 void output_reopen(struct monitor *m);
 
@@ -165,6 +168,7 @@ void stop_timer(struct timer *t);
 void client_events(struct monitor *m);
 
 /* finish.c */
+void reap_strangers(struct monitor *m);
 void monitor_finish(struct monitor *m, const siginfo_t *info);
 
 /* rights.c: effective rights for a moment; back to CAP_KILL alone with rights_least() */

@@ -1009,11 +1009,30 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	return c->run(o, argc, argv, e);
 }
 
+/* A process of ours that goes inside shows this program there. */
+static bool goes_inside(int argc, char **argv)
+{
+	static const char *const names[] = { "--executor", "create", "run", "exec" };
+
+	for (int i = 1; i < argc; i++)
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			if (str_eq(argv[i], names[k]))
+				return geteuid() == 0;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	static struct options o;
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	int rc;
+
+	/* Who may not copy a mount may not build a container that could abuse it either. */
+	if (goes_inside(argc, argv) && container_shield(argv, &e) && e.sys != EPERM) {
+		report(&o, &e);
+		return 1;
+	}
+	kerr_clear(&e);
 
 	log_to(NULL, (void *)(uintptr_t) "kapsel-oci", LOG_WARNING);
 	signal(SIGPIPE, SIG_IGN);

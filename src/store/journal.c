@@ -90,7 +90,7 @@ static size_t entry_at(const char *p, size_t len, struct head *h)
 	if (len < sizeof *h)
 		return 0;
 	memcpy(h, p, sizeof *h);
-	if (h->length > ENTRY_MOST || h->length > len - sizeof *h || h->number == 0)
+	if (h->length > ENTRY_MOST || h->length > len - sizeof *h || h->kind == 0)
 		return 0;
 	return entry_crc(h, p + sizeof *h) == h->crc ? sizeof *h + h->length : 0;
 }
@@ -154,7 +154,8 @@ static int open_segment(struct journal *j, const char *name, struct kerr *e)
 		return kerr_fail(e, KERR_STORE, 0, "%s is no journal", name);
 	for (; (n = entry_at(b.data + at, b.len - at, &h)); at += n) {
 		j->last = h.number;
-		keep_add(j, h.number, b.data + at, n);
+		if (h.kind != JOURNAL_AUDIT)
+			keep_add(j, h.number, b.data + at, n);
 	}
 	j->fd = path_own(j->dir, name, O_RDWR | O_APPEND, 0, e);
 	if (j->fd < 0)
@@ -246,15 +247,19 @@ static int next_segment(struct journal *j, uint64_t first, struct kerr *e)
 {
 	char name[NAME_TEXT];
 	struct path_names names;
+	struct stat st;
 
 	fd_closep(&j->fd);
 	segment_name(first, name);
-	j->fd = path_own(j->dir, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC, 0600, e);
-	if (j->fd < 0)
+	/* Audit lines share their event's number: a segment of that name may be there. */
+	j->fd = path_own(j->dir, name, O_RDWR | O_APPEND | O_CREAT, 0600, e);
+	if (j->fd < 0 || fd_stat(j->fd, &st, e))
 		return -1;
-	if (write(j->fd, magic, sizeof magic) != sizeof magic)
+	j->size = (uint64_t)st.st_size;
+	if (j->size == 0 && write(j->fd, magic, sizeof magic) != sizeof magic)
 		return kerr_fail(e, KERR_PATH_WRITE, errno, "%s", name);
-	j->size = sizeof magic;
+	if (j->size == 0)
+		j->size = sizeof magic;
 	if (segments(j, &names, e))
 		return -1;
 	for (size_t i = 0; i + j->limits.segments < names.n; i++)
@@ -480,7 +485,7 @@ uint64_t journal_add(
 	struct journal *j, enum journal_kind kind, uint64_t wall_ns, const char *json, size_t len)
 {
 	struct head h = { .length = (uint32_t)(len < ENTRY_MOST ? len : 0),
-		.number = j->last + 1,
+		.number = j->last + (kind != JOURNAL_AUDIT),
 		.wall_ns = wall_ns,
 		.kind = kind };
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -489,7 +494,8 @@ uint64_t journal_add(
 	h.crc = entry_crc(&h, json);
 	buf_add(&b, &h, sizeof h);
 	buf_add(&b, json, h.length);
-	keep_add(j, h.number, b.data, b.len);
+	if (kind != JOURNAL_AUDIT)
+		keep_add(j, h.number, b.data, b.len);
 	pthread_mutex_lock(&j->lock);
 	j->last = h.number;
 	first = j->queue.len == 0;

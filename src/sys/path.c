@@ -573,6 +573,16 @@ bool fd_is_dir(int fd)
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+uint64_t fd_mount_id(int fd)
+{
+	uint64_t st[32] = { 0 }; /* struct statx: its headers differ from libc to libc */
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, 0x1000u /* STATX_MNT_ID */, st) < 0 ||
+		!((uint32_t)st[0] & 0x1000u))
+		return 0;
+	return st[18]; /* stx_mnt_id, byte 144 */
+}
+
 bool fd_is_procfs(int fd)
 {
 	struct statfs fs;
@@ -706,6 +716,17 @@ int path_connect_host(const char *path, int type, struct kerr *e)
 	if (connect(s, (struct sockaddr *)&a, sizeof a) < 0)
 		return kerr_fail(e, KERR_PATH_OPEN, errno, "connect to %s", path);
 	return fd_take(&s);
+}
+
+int path_host_chgrp(const char *path, gid_t gid, struct kerr *e)
+{
+	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_PATH | O_NOFOLLOW, e);
+
+	if (fd < 0)
+		return -1;
+	if (fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0)
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "group of %s", path);
+	return 0;
 }
 
 /* ---- mounts -------------------------------------------------------------------------------------

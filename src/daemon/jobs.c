@@ -1,0 +1,1381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job is one conversation with a pair: a birth, a start, an exec. docs/ARCHITECTURE.md, "A
+ * container's birth". A job ends exactly once, by job_end(); until then it owns its links.
+ */
+#include "daemon.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { UNDO_MS = 3000, CAPTURE_BYTES = 64 << 10, CAPTURE_MOST = 1 << 20, CAPTURE_AFTER_MS = 300 };
+
+struct capture {
+	struct source source; /* first: its end frees the whole */
+	struct job *job;
+	struct buf *text;
+	struct capture **place; /* the job's */
+};
+
+struct job {
+	struct daemon *d;
+	enum job_kind kind;
+	bool run, wait, prepared, watched, answered, failing, timed_out, told, detach, captures;
+	bool truncated;
+	struct api_call *call; /* NULL once it is answered for good, or for callers that went */
+	struct container *c;
+	struct link *m, *x;
+	struct timer timer;
+	int bundle, run_dir, log_dir, stdio[3];
+	char *bundle_path, *scratch; /* scratch: a probe's directory */
+	struct errand *log_errand;
+	struct wire_in *prepared_frame;
+	struct kerr error;
+	uint64_t flags, rows, columns;
+	/* exec */
+	struct execution *exec;
+	struct capture *out, *err;
+	struct buf out_text, err_text;
+	size_t capture_most;
+	char *exec_exit;
+	struct buf warnings;
+};
+
+static void job_failed(struct job *j, struct kerr *e);
+
+/* ---- what a caller asks --------------------------------------------------------------------------- */
+
+static int take_stdio(struct job *j, const struct json *params, struct kerr *e)
+{
+	static const char *const names[] = { "stdin", "stdout", "stderr" };
+	const struct json *s = json_get(params, "stdio");
+
+	for (int i = 0; i < 3; i++) {
+		CLEANUP_ERR struct kerr mine = KERR_INIT;
+
+		j->stdio[i] = api_call_take_fd(j->call, s, names[i], &mine);
+		if (j->stdio[i] < 0 && kerr_is_set(&mine)) {
+			kerr_move(e, &mine);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int open_bundle(struct job *j, const struct json *p, struct kerr *e)
+{
+	const char *path = json_get_string(p, "bundle", NULL);
+	CLEANUP_ERR struct kerr mine = KERR_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	j->bundle = api_call_take_fd(j->call, p, "bundleFd", &mine);
+	if (j->bundle < 0 && kerr_is_set(&mine)) {
+		kerr_move(e, &mine);
+		return -1;
+	}
+	if (j->bundle < 0 && path == NULL)
+		return kerr_fail(e, KERR_CONFIG_REQUIRED, 0, "bundle or bundleFd is needed");
+	if (j->bundle < 0 && *path != '/')
+		return kerr_fail(e, KERR_BUNDLE_MISSING, 0, "%s is not an absolute path", path);
+	if (j->bundle < 0)
+		j->bundle = bundle_open_as(api_call_peer(j->call), path, e);
+	if (j->bundle < 0)
+		return -1;
+	if (!fd_is_dir(j->bundle))
+		return kerr_fail(e, KERR_BUNDLE_MISSING, ENOTDIR, "the bundle");
+	if (path == NULL && fd_path(j->bundle, &b, NULL) == 0)
+		path = b.data;
+	j->bundle_path = mem_strdup(path ? path : "");
+	return 0;
+}
+
+/* TAG_ARGS and TAG_ENV: lists of the caller's. */
+static void put_list(struct wire_out *m, enum wire_tag tag, const struct json *list)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (list == NULL || list->type != JSON_ARRAY || list->n == 0)
+		return;
+	json_each(s, list)
+		buf_add(&b, s->text, s->len + 1);
+	wire_bytes(m, tag, b.data, b.len);
+}
+
+static void put_process(struct job *j, struct wire_out *m, const struct json *process)
+{
+	put_list(m, TAG_ARGS, json_get(process, "args"));
+	put_list(m, TAG_ENV, json_get(process, "env"));
+	wire_str(m, TAG_CWD, json_get_string(process, "cwd", NULL));
+	wire_str(m, TAG_USER, json_get_string(process, "user", NULL));
+	if (json_get_bool(process, "terminal", false))
+		j->flags |= WIRE_TERMINAL;
+	j->rows = json_get_u64(process, "rows", 0);
+	j->columns = json_get_u64(process, "columns", 0);
+}
+
+/* ---- the links ------------------------------------------------------------------------------------ */
+
+static void birth_late(struct timer *t)
+{
+	struct job *j = (struct job *)((char *)t - offsetof(struct job, timer));
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	if (j->failing) { /* its monitor does not end: do not wait any longer */
+		job_failed(j, &e);
+		return;
+	}
+	/* The executor has deadlines of its own and undoes what it did: only the caller is told. */
+	j->timed_out = true;
+	kerr_fail(&e, KERR_TIMEOUT, 0, "the executor took longer than %llu ms",
+		(unsigned long long)j->d->config.birth_ms);
+	if (j->call)
+		api_fail(j->call, &e);
+	j->call = NULL;
+}
+
+static struct job *job_new(struct daemon *d, enum job_kind kind, struct api_call *call)
+{
+	struct job *j = mem_zalloc(sizeof *j);
+
+	j->d = d;
+	j->kind = kind;
+	j->call = call;
+	j->bundle = j->run_dir = j->log_dir = -1;
+	j->stdio[0] = j->stdio[1] = j->stdio[2] = -1;
+	j->timer.fire = birth_late;
+	return j;
+}
+
+static int take_pair(struct job *j, struct kerr *e)
+{
+	if (pool_take(j->d, &j->m, &j->x, e))
+		return -1;
+	j->m->job = j->x->job = j;
+	j->d->nbusy++;
+	loop_timer(j->d->loop, &j->timer, deadline_in_ms(j->d->config.birth_ms));
+	return 0;
+}
+
+static void drop_links(struct job *j)
+{
+	if (j->x || j->m)
+		j->d->nbusy--;
+	if (j->x)
+		link_close(j->x);
+	if (j->m)
+		link_close(j->m);
+	j->x = j->m = NULL;
+}
+
+static void capture_closed(struct source *s)
+{
+	free(s);
+}
+
+static void close_capture(struct capture *c)
+{
+	if (c == NULL)
+		return;
+	*c->place = NULL;
+	loop_end(c->source.loop, &c->source);
+}
+
+static void job_end(struct job *j)
+{
+	drop_links(j);
+	if (j->c && j->c->job == j)
+		j->c->job = NULL;
+	if (j->exec)
+		j->exec->job = NULL;
+	if (j->scratch)
+		path_own_remove_tree(j->d->containers_dir, j->scratch, NULL);
+	if (j->log_errand)
+		((void **)(j->log_errand + 1))[0] = NULL; /* see struct log_errand */
+	if (j->prepared_frame) {
+		wire_in_free(j->prepared_frame);
+		free(j->prepared_frame);
+	}
+	close_capture(j->out);
+	close_capture(j->err);
+	fd_closep(&j->bundle);
+	fd_closep(&j->run_dir);
+	fd_closep(&j->log_dir);
+	for (int i = 0; i < 3; i++)
+		fd_closep(&j->stdio[i]);
+	buf_free(&j->out_text);
+	buf_free(&j->err_text);
+	buf_free(&j->warnings);
+	kerr_clear(&j->error);
+	free(j->bundle_path);
+	free(j->scratch);
+	free(j->exec_exit);
+	loop_untimer(j->d->loop, &j->timer);
+	pool_refill_soon(j->d);
+	free(j);
+}
+
+/* ---- the log's directory --------------------------------------------------------------------------- */
+
+struct log_errand {
+	struct errand errand;
+	struct job *job; /* NULL: it ended before */
+	char *id;
+	int fd;
+	struct kerr error;
+};
+static void go_on(struct job *j);
+
+static void log_work(struct errand *x)
+{
+	struct log_errand *l = (struct log_errand *)x;
+
+	l->fd = path_own_mkdir(x->d->logs_dir, l->id, 0700, &l->error);
+	if (l->fd < 0 && l->error.code == KERR_ALREADY_EXISTS) {
+		/* Of a life before: its lines are not this one's. */
+		kerr_clear(&l->error);
+		if (path_own_remove_tree(x->d->logs_dir, l->id, &l->error) == 0)
+			l->fd = path_own_mkdir(x->d->logs_dir, l->id, 0700, &l->error);
+	}
+}
+
+static void log_done(struct errand *x)
+{
+	struct log_errand *l = (struct log_errand *)x;
+	struct job *j = l->job;
+
+	if (j) {
+		j->log_errand = NULL;
+		j->log_dir = fd_take(&l->fd);
+		if (j->log_dir < 0) {
+			kerr_step(&l->error, "log directory");
+			job_failed(j, &l->error);
+		} else {
+			go_on(j);
+		}
+	}
+	fd_closep(&l->fd);
+	kerr_clear(&l->error);
+	free(l->id);
+	free(l);
+}
+
+static void make_log_dir(struct job *j)
+{
+	struct log_errand *l = mem_zalloc(sizeof *l);
+
+	_Static_assert(offsetof(struct log_errand, job) == sizeof(struct errand), "see job_end()");
+	l->errand.work = log_work;
+	l->errand.done = log_done;
+	l->job = j;
+	l->id = mem_strdup(j->c->id);
+	l->fd = -1;
+	j->log_errand = &l->errand;
+	errand_run(j->d, &l->errand);
+}
+
+/* ---- create and run -------------------------------------------------------------------------------- */
+
+static void answer_created(struct job *j, bool existing, const struct container *c)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	struct api_call *call = j->call;
+
+	j->call = NULL;
+	if (call == NULL)
+		return;
+	json_begin_object(&o);
+	json_put_string(&o, "id", c->id);
+	json_put_string(&o, "uid", c->uid);
+	json_put_bool(&o, "existing", existing);
+	if (j->run) {
+		json_put_bool(&o, "changed", !existing);
+		json_put_u64(&o, "instance", c->instance);
+		if (c->pid)
+			json_put_i64(&o, "pid", c->pid);
+	}
+	if (j->warnings.len) {
+		json_key(&o, "warnings");
+		json_add_raw(&o, j->warnings.data, j->warnings.len);
+	}
+	json_end_object(&o);
+	if (!j->run || !j->wait) {
+		api_reply_buf(call, &b);
+		return;
+	}
+	if (api_call_more(call))
+		api_reply_more(call, b.data, b.len);
+	waiter_add((struct container *)(uintptr_t)c, WAIT_RUN,
+		c->auto_remove ? LIFE_REMOVED : LIFE_STOPPED, call, NULL);
+}
+
+/* The container is there already: is it what the caller means? */
+static void answer_existing(struct job *j, struct container *c, const char *digest)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	if (digest && !str_eq(digest, c->digest)) {
+		kerr_fail(&e, KERR_ALREADY_EXISTS, 0, "%s is there with another configuration",
+			c->id);
+		api_fail(j->call, &e);
+		j->call = NULL;
+	} else if (j->run && c->life == LIFE_CREATED) {
+		struct api_call *call = j->call;
+
+		j->call = NULL;
+		job_start(j->d, call, c);
+	} else {
+		answer_created(j, true, c);
+		if (j->run && j->wait && c->life == LIFE_STOPPED && !c->auto_remove)
+			wait_fired(j->d, c->waiters);
+	}
+	job_end(j);
+}
+
+static void give_up(struct job *j, struct kerr *e)
+{
+	if (j->call)
+		api_fail(j->call, e);
+	j->call = NULL;
+	job_end(j);
+}
+
+static const char *new_id(struct api_call *call)
+{
+	char uid[UID_TEXT];
+
+	uid_new(uid);
+	uid[12] = '\0';
+	return arena_strdup(api_call_arena(call), uid);
+}
+
+static int send_create(struct job *j, const char *id, const char *uid, const struct json *p,
+	struct kerr *e)
+{
+	struct daemon *d = j->d;
+	const struct json *policy = json_get(p, "policy");
+	const struct json *bytes = json_get(p, "volatileBytes");
+	uint64_t size = json_get_u64(p, "volatileBytes", 0);
+	bool none = str_eq(json_get_string(policy, "logDriver", ""), "none");
+	struct wire_out m;
+
+	wire_begin(&m, WIRE_CREATE);
+	wire_str(&m, TAG_ID, id);
+	wire_str(&m, TAG_UID, uid);
+	wire_u64(&m, TAG_INSTANCE, 1);
+	wire_str(&m, TAG_BUNDLE, j->bundle_path);
+	wire_str(&m, TAG_CGROUP_PARENT, d->config.cgroup_parent);
+	put_process(j, &m, json_get(p, "process"));
+	if (bytes && bytes->type == JSON_NUMBER) {
+		j->flags |= WIRE_VOLATILE;
+		if (size)
+			wire_u64(&m, TAG_VOLATILE_BYTES, size);
+	}
+	if (json_get_bool(p, "interactive", false) || j->stdio[0] >= 0)
+		j->flags |= WIRE_KEEP_STDIN;
+	if (none && !(j->flags & WIRE_TERMINAL) && !json_get_bool(p, "interactive", false))
+		j->flags |= WIRE_DIRECT_OUT;
+	j->flags |= (j->run ? WIRE_START_NOW : 0) | (d->config.cache ? 0 : WIRE_NO_CACHE);
+	wire_u64(&m, TAG_FLAGS, j->flags);
+	wire_u64(&m, TAG_OWNER_UID, api_call_peer(j->call)->uid);
+	wire_u64(&m, TAG_OWNER_GID, api_call_peer(j->call)->gid);
+	wire_fd(&m, WIRE_FD_RUN_DIR, j->run_dir);
+	wire_fd(&m, WIRE_FD_BUNDLE, j->bundle);
+	if (d->config.cache)
+		wire_fd(&m, WIRE_FD_CACHE, d->cache_dir);
+	if (j->flags & WIRE_DIRECT_OUT) {
+		wire_fd(&m, WIRE_FD_STDIN, j->stdio[0]);
+		wire_fd(&m, WIRE_FD_STDOUT, j->stdio[1]);
+		wire_fd(&m, WIRE_FD_STDERR, j->stdio[2]);
+	}
+	return link_send(j->x, &m, e);
+}
+
+/* Same id: an executor tells the digest of what is asked, nothing is made. */
+static int begin_probe(struct job *j, struct container *c, const struct json *p, struct kerr *e)
+{
+	char uid[UID_TEXT];
+
+	uid_new(uid);
+	j->kind = JOB_PROBE;
+	j->c = c;
+	j->scratch = mem_printf(".probe-%s", uid);
+	j->run_dir = path_own_mkdir(j->d->containers_dir, j->scratch, 0700, e);
+	if (j->run_dir < 0 || take_pair(j, e))
+		return -1;
+	return send_create(j, c->id, uid, p, e);
+}
+
+static int begin_create(struct job *j, const char *id, const struct json *p, struct kerr *e)
+{
+	struct daemon *d = j->d;
+	char uid[UID_TEXT];
+
+	if (d->all.n >= d->config.containers)
+		return kerr_fail(e, KERR_LIMIT, 0, "limit containers: %llu",
+			(unsigned long long)d->config.containers);
+	j->run_dir = path_own_mkdir(d->containers_dir, id, 0700, e);
+	if (j->run_dir < 0)
+		return -1;
+	uid_new(uid);
+	if (take_pair(j, e) || send_create(j, id, uid, p, e)) {
+		path_own_remove_tree(d->containers_dir, id, NULL);
+		return -1;
+	}
+	j->c = container_add(d, id, uid);
+	j->c->job = j;
+	j->c->terminal = j->flags & WIRE_TERMINAL;
+	j->c->request = api_call_request(j->call) ? mem_strdup(api_call_request(j->call)) : NULL;
+	if (!str_eq(json_get_string(json_get(p, "policy"), "logDriver", d->config.log_driver),
+		    "none"))
+		make_log_dir(j);
+	return 0;
+}
+
+void job_create(struct daemon *d, struct api_call *call, bool run)
+{
+	const struct json *p = api_call_params(call);
+	const char *id = json_get_string(p, "id", NULL), *request = api_call_request(call);
+	const char *restart = json_get_string(json_get(p, "policy"), "restart", "no");
+	struct job *j = job_new(d, JOB_CREATE, call);
+	struct container *c;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	int rc;
+
+	j->run = run;
+	j->wait = run && json_get_bool(p, "wait", false);
+	if (id == NULL)
+		id = new_id(call);
+	c = container_find(d, id);
+	if (!id_is_valid(id) || strstr(id, ".broken."))
+		kerr_fail(&e, KERR_ID, 0, "\"%.140s\" is no valid id", id);
+	else if (!str_eq(restart, "no"))
+		kerr_fail(&e, KERR_UNSUPPORTED, 0, "policy.restart \"%s\"", restart);
+	else if (c && c->job)
+		kerr_fail(&e, KERR_BUSY, 0, "%s is being made", id);
+	if (!kerr_is_set(&e) && c && request && str_eq(request, c->request)) {
+		answer_existing(j, c, NULL);
+		return;
+	}
+	if (!kerr_is_set(&e) && c && json_get_bool(p, "exclusive", false))
+		kerr_fail(&e, KERR_ALREADY_EXISTS, 0, "%s is there already", id);
+	if (kerr_is_set(&e) || take_stdio(j, p, &e) || open_bundle(j, p, &e)) {
+		give_up(j, &e);
+		return;
+	}
+	rc = c ? begin_probe(j, c, p, &e) : begin_create(j, id, p, &e);
+	if (rc)
+		give_up(j, &e);
+}
+
+/* ---- policy ----------------------------------------------------------------------------------------- */
+
+struct policy_value {
+	const char *value, *from;
+};
+
+/* The caller's word, else the bundle's, else the configuration's. */
+static struct policy_value policy_pick(struct job *j, const char *field, const struct json *asked,
+	const struct json *annotations, const char *annotation, const char *otherwise)
+{
+	const struct json *v = json_get(asked, field);
+	const char *a = annotation ? json_get_string(annotations, annotation, NULL) : NULL;
+
+	(void)j;
+	if (v && (v->type == JSON_STRING || v->type == JSON_NUMBER))
+		return (struct policy_value) { v->text, "flag" };
+	if (a)
+		return (struct policy_value) { a, "annotation" };
+	return (struct policy_value) { otherwise, "default" };
+}
+
+static uint64_t as_ms(const struct policy_value *v)
+{
+	uint64_t n = 0;
+
+	/* The caller gives milliseconds, an annotation a duration. */
+	if (str_eq(v->from, "annotation") ? str_to_ms(v->value, &n) : str_to_u64(v->value, &n))
+		return 10000;
+	return n;
+}
+
+static uint64_t as_bytes(const struct policy_value *v)
+{
+	uint64_t n = 0;
+
+	return str_to_bytes(v->value, &n) ? 0 : n;
+}
+
+struct policy {
+	struct policy_value signal, timeout, driver, size, files;
+	uint64_t ms, bytes, count;
+	bool remove;
+};
+
+static void policy_of(struct job *j, const struct json *asked, const struct json *an,
+	const char *stop_signal, struct policy *p)
+{
+	struct config *k = &j->d->config;
+	struct arena *a = api_call_arena(j->call);
+
+	p->signal = policy_pick(j, "stopSignal", asked, an, "io.kapsel.stop-signal", k->stop_signal);
+	if (str_eq(p->signal.from, "default") && stop_signal && signal_parse(stop_signal) > 0)
+		p->signal = (struct policy_value) { stop_signal, "annotation" };
+	p->timeout = policy_pick(j, "stopTimeoutMs", asked, an, "io.kapsel.stop-timeout",
+		arena_printf(a, "%llu", (unsigned long long)k->stop_ms));
+	p->driver = policy_pick(j, "logDriver", asked, an, "io.kapsel.log.driver", k->log_driver);
+	p->size = policy_pick(j, "logMaxSize", asked, an, "io.kapsel.log.max-size",
+		arena_printf(a, "%llu", (unsigned long long)k->log_size));
+	p->files = policy_pick(j, "logMaxFiles", asked, an, "io.kapsel.log.max-files",
+		arena_printf(a, "%llu", (unsigned long long)k->log_files));
+	p->ms = as_ms(&p->timeout);
+	p->bytes = as_bytes(&p->size);
+	if (str_to_u64(p->files.value, &p->count))
+		p->count = k->log_files;
+	p->remove = json_get_bool(asked, "autoRemove", false);
+}
+
+static void put_policy(struct json_out *o, const struct policy *p)
+{
+	json_key(o, "policy");
+	json_begin_object(o);
+	json_put_string(o, "stopSignal", p->signal.value);
+	json_put_u64(o, "stopTimeoutMs", p->ms);
+	json_put_string(o, "logDriver", p->driver.value);
+	json_put_u64(o, "logMaxSize", p->bytes);
+	json_put_u64(o, "logMaxFiles", p->count);
+	json_put_bool(o, "autoRemove", p->remove);
+	json_put_string(o, "restart", "no");
+	json_end_object(o);
+	json_key(o, "policyFrom");
+	json_begin_object(o);
+	json_put_string(o, "stopSignal", p->signal.from);
+	json_put_string(o, "stopTimeoutMs", p->timeout.from);
+	json_put_string(o, "logDriver", p->driver.from);
+	json_put_string(o, "logMaxSize", p->size.from);
+	json_put_string(o, "logMaxFiles", p->files.from);
+	json_put_string(o, "autoRemove", p->remove ? "flag" : "default");
+	json_put_string(o, "restart", "default");
+	json_end_object(o);
+}
+
+/* ---- the record ------------------------------------------------------------------------------------- */
+
+static void put_words(struct json_out *o, const char *key, struct wire_in *in, enum wire_tag tag,
+	bool names_only)
+{
+	char **v;
+	size_t n;
+
+	if (!in->field[tag].there || wire_get_list(in, tag, &v, &n, NULL))
+		return;
+	json_key(o, key);
+	json_begin_array(o);
+	for (size_t i = 0; i < n; i++)
+		json_add_bytes(o, v[i], names_only ? strcspn(v[i], "=") : strlen(v[i]));
+	json_end_array(o);
+	free(v);
+}
+
+static char *caller_cgroup(const struct peer *p)
+{
+	CLEANUP_FREE char *name = mem_printf("%d/cgroup", (int)p->pid);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *line, *end;
+
+	if (p->pid <= 0 || proc_read(name, 8192, &b, NULL))
+		return NULL;
+	line = strstr(buf_str(&b), "0::");
+	if (line == NULL)
+		return NULL;
+	end = strchr(line, '\n');
+	return mem_strndup(line + 3, end ? (size_t)(end - line - 3) : strlen(line + 3));
+}
+
+static void put_fixed(struct job *j, struct json_out *o, struct wire_in *in, const struct json *an,
+	const struct policy *p)
+{
+	const struct peer *who = api_call_peer(j->call);
+	CLEANUP_FREE char *cgroup = caller_cgroup(who);
+
+	json_put_string(o, "bundle", j->bundle_path);
+	json_put_string(o, "digest", wire_get_str(in, TAG_DIGEST));
+	if (an) {
+		json_key(o, "annotations");
+		json_add_value(o, an);
+	}
+	put_words(o, "args", in, TAG_ARGS, false);
+	json_put_string(o, "cwd", wire_get_str(in, TAG_CWD));
+	json_put_string(o, "user", wire_get_str(in, TAG_USER));
+	put_words(o, "env", in, TAG_ENV, true);
+	json_put_bool(o, "terminal", j->flags & WIRE_TERMINAL);
+	json_put_bool(o, "volatile", j->flags & WIRE_VOLATILE);
+	json_key(o, "caller");
+	json_begin_object(o);
+	json_put_u64(o, "uid", who->uid);
+	json_put_i64(o, "pid", who->pid);
+	json_put_string(o, "cgroup", cgroup);
+	json_end_object(o);
+	json_put_string(o, "request", api_call_request(j->call));
+	put_policy(o, p);
+	if (!str_eq(p->driver.value, "none")) {
+		CLEANUP_FREE char *log = mem_printf("%s/logs/%s", j->d->config.state_dir, j->c->id);
+
+		json_put_string(o, "log", log);
+	}
+}
+
+static int write_record(struct container *c, int dir, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+
+	json_begin_object(&o);
+	json_put_u64(&o, "kapsel", 1);
+	json_put_string(&o, "id", c->id);
+	json_put_string(&o, "uid", c->uid);
+	json_put_u64(&o, "instance", c->instance);
+	json_put_u64(&o, "createdNs", c->created);
+	json_put_bool(&o, "poststop", c->poststop);
+	buf_addc(&b, ',');
+	buf_adds(&b, c->fixed);
+	json_end_object(&o);
+	return store_record_write(dir, &b, e);
+}
+
+static int send_watch(struct job *j, const struct policy *p, struct kerr *e)
+{
+	struct wire_out m;
+	bool log = j->log_dir >= 0;
+	bool direct = j->flags & WIRE_DIRECT_OUT;
+
+	wire_begin(&m, WIRE_WATCH);
+	wire_str(&m, TAG_ID, j->c->id);
+	wire_str(&m, TAG_UID, j->c->uid);
+	wire_u64(&m, TAG_INSTANCE, j->c->instance);
+	wire_u64(&m, TAG_FLAGS,
+		(j->flags & (WIRE_TERMINAL | WIRE_KEEP_STDIN | WIRE_DIRECT_OUT)) |
+			(log ? 0 : WIRE_NO_LOG));
+	wire_u64(&m, TAG_LOG_SIZE, p->bytes);
+	wire_u64(&m, TAG_LOG_FILES, p->count);
+	wire_fd(&m, WIRE_FD_RUN_DIR, j->run_dir);
+	wire_fd(&m, WIRE_FD_LOG_DIR, j->log_dir);
+	if (!direct) {
+		wire_fd(&m, WIRE_FD_STDIN, j->stdio[0]);
+		wire_fd(&m, WIRE_FD_STDOUT, j->stdio[1]);
+		wire_fd(&m, WIRE_FD_STDERR, j->stdio[2]);
+	}
+	return link_order_quiet(j->m, &m, e);
+}
+
+static void read_warnings(struct job *j, const char *text)
+{
+	struct json_out o = JSON_OUT(&j->warnings);
+	CLEANUP_ARENA struct arena *a = arena_new();
+	const struct json *list = text ? json_parse(a, text, strlen(text), NULL, NULL) : NULL;
+
+	if (list == NULL || list->n == 0)
+		return;
+	json_begin_array(&o);
+	json_each(w, list)
+	{
+		CLEANUP_ERR struct kerr e = KERR_INIT;
+
+		if (w->type == JSON_OBJECT) {
+			json_add_value(&o, w);
+			continue;
+		}
+		kerr_fail(&e, KERR_CONFIG_UNKNOWN, 0, "%s", w->text ? w->text : "");
+		json_begin_object(&o);
+		json_put_kerr(&o, &e);
+		json_end_object(&o);
+	}
+	json_end_array(&o);
+}
+
+static void order_go(struct job *j, struct kerr *e)
+{
+	struct wire_out m;
+
+	wire_begin(&m, WIRE_GO);
+	if (link_send(j->x, &m, e))
+		job_failed(j, e);
+}
+
+/* PREPARED is there and so is the log's directory: write it down, then let it go on. */
+static void go_on(struct job *j)
+{
+	struct container *c = j->c;
+	struct wire_in *in = j->prepared_frame;
+	CLEANUP_ARENA struct arena *a = arena_new();
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	CLEANUP_BUF struct buf fixed = BUF_INIT;
+	struct json_out o = { .b = &fixed };
+	const struct json *asked, *an = NULL;
+	const char *text, *digest;
+	struct policy p;
+
+	if (in == NULL || j->log_errand || j->failing)
+		return;
+	if (j->call == NULL) { /* it took too long, and nobody waits */
+		kerr_fail(&e, KERR_TIMEOUT, 0, "the caller's time was over");
+		job_failed(j, &e);
+		return;
+	}
+	asked = json_get(api_call_params(j->call), "policy");
+	text = wire_get_str(in, TAG_ANNOTATIONS);
+	an = text ? json_parse(a, text, strlen(text), NULL, NULL) : NULL;
+	policy_of(j, asked, an, wire_get_str(in, TAG_STOP_SIGNAL), &p);
+	read_warnings(j, wire_get_str(in, TAG_WARNINGS));
+	if (wire_get_u64(in, TAG_FLAGS, 0) & WIRE_TERMINAL)
+		j->flags |= WIRE_TERMINAL;
+	c->poststop = wire_get_u64(in, TAG_FLAGS, 0) & WIRE_HAS_POSTSTOP;
+	if (str_eq(p.driver.value, "none"))
+		fd_closep(&j->log_dir);
+	digest = wire_get_str(in, TAG_DIGEST);
+	snprintf(c->digest, sizeof c->digest, "%s", digest ? digest : "");
+	c->terminal = j->flags & WIRE_TERMINAL;
+	c->no_log = j->log_dir < 0;
+	c->auto_remove = p.remove;
+	c->stop_signal = signal_parse(p.signal.value);
+	if (c->stop_signal <= 0)
+		c->stop_signal = 15;
+	c->stop_ms = p.ms;
+	put_fixed(j, &o, in, an, &p);
+	c->fixed = buf_take(&fixed);
+	if (write_record(c, j->run_dir, &e) || send_watch(j, &p, &e)) {
+		job_failed(j, &e);
+		return;
+	}
+	j->watched = true;
+	j->m->c = c;
+	c->monitor = j->m;
+	order_go(j, &e);
+}
+
+static void resize_first(struct job *j, struct link *m)
+{
+	struct wire_out w;
+
+	if (m == NULL || j->rows == 0 || j->columns == 0)
+		return;
+	wire_begin(&w, WIRE_RESIZE);
+	wire_u64(&w, TAG_ROWS, j->rows);
+	wire_u64(&w, TAG_COLUMNS, j->columns);
+	link_order_quiet(m, &w, NULL);
+}
+
+static void let_monitor_go(struct job *j)
+{
+	if (j->m == NULL)
+		return;
+	j->m->job = NULL;
+	j->m = NULL;
+	if (j->x == NULL)
+		j->d->nbusy--;
+}
+
+/* What came while the job was under way. */
+static void settle(struct daemon *d, struct container *c, struct exit_record *early)
+{
+	if (early) {
+		container_exited(d, c, early);
+		free(early);
+	} else if (c->monitor == NULL) {
+		container_monitor_gone(d, c);
+	}
+}
+
+static void made(struct job *j, struct wire_in *in)
+{
+	struct daemon *d = j->d;
+	struct container *c = j->c;
+	bool runs = in->type == WIRE_STARTED;
+	const char *by = j->call ? by_of(j->call, j->run ? "Run" : "Create") : NULL;
+	struct exit_record *early = c->early;
+
+	c->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
+	c->start_time = wire_get_u64(in, TAG_START_TIME, 0);
+	if (runs)
+		c->started = clock_wall_ns();
+	resize_first(j, c->monitor);
+	let_monitor_go(j);
+	c->job = NULL;
+	c->early = NULL;
+	/* The answer goes out before the event: it is what somebody waits for with bated breath. */
+	c->life = runs ? LIFE_RUNNING : LIFE_CREATED;
+	answer_created(j, false, c);
+	c->life = LIFE_CREATING;
+	container_event(d, c, runs ? EV_RUNS : EV_MADE, runs ? "started" : "created", c->request, by,
+		NULL, NULL);
+	j->c = NULL;
+	job_end(j);
+	settle(d, c, early);
+}
+
+/* Nothing may be left; then the caller is told. */
+static void undo_create(struct job *j)
+{
+	struct daemon *d = j->d;
+	struct container *c = j->c;
+	CLEANUP_BUF struct buf line = BUF_INIT;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	kerr_line(&j->error, &line);
+	if (j->run_dir >= 0)
+		remains_clear(j->run_dir);
+	if (path_own_remove_tree(d->containers_dir, c->id, &e))
+		log_error("%s: its directory stays: %s", c->id, e.message);
+	if (j->log_dir >= 0 || j->log_errand)
+		logs_remove(d, c->id);
+	c->job = NULL;
+	c->life = LIFE_CREATING;
+	if (j->watched)
+		container_event(d, c, EV_FAILED, "failed", c->request, NULL, buf_str(&line), NULL);
+	else
+		container_event(d, c, EV_FAILED, NULL, NULL, NULL, NULL, NULL);
+	container_drop(d, c);
+	j->c = NULL;
+	j->m = NULL; /* went with its container, if it was that one's */
+}
+
+static void job_failed(struct job *j, struct kerr *e)
+{
+	struct link *m = j->m;
+
+	if (kerr_is_set(e) && !kerr_is_set(&j->error))
+		kerr_move(&j->error, e);
+	if (j->kind == JOB_CREATE && j->c && j->watched && m && !j->failing) {
+		/* The monitor may be about to write its record: it ends by itself. */
+		j->failing = true;
+		if (j->x)
+			link_close(j->x);
+		j->x = NULL;
+		loop_timer(j->d->loop, &j->timer, deadline_in_ms(UNDO_MS));
+		return;
+	}
+	if (j->kind == JOB_CREATE && j->c) {
+		if (m) {
+			if (m->c == NULL)
+				link_close(m);
+			m->job = NULL;
+			if (j->x == NULL)
+				j->d->nbusy--;
+		}
+		undo_create(j);
+	}
+	if (j->exec) {
+		struct execution *x = j->exec;
+
+		j->exec = NULL;
+		x->job = NULL;
+		exec_free(x);
+	}
+	if (!kerr_is_set(&j->error))
+		kerr_fail(&j->error, KERR_INTERNAL, 0, "the executor ended without an answer");
+	give_up(j, &j->error);
+}
+
+/* ---- start ------------------------------------------------------------------------------------------ */
+
+static void answer_started(struct api_call *call, const struct container *c, bool changed)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	bool run = api_call_method(call) == API_RUN;
+
+	json_begin_object(&o);
+	json_put_string(&o, "id", c->id);
+	json_put_string(&o, "uid", c->uid);
+	if (run)
+		json_put_bool(&o, "existing", true);
+	json_put_bool(&o, "changed", changed);
+	json_put_u64(&o, "instance", c->instance);
+	if (c->pid)
+		json_put_i64(&o, "pid", c->pid);
+	json_end_object(&o);
+	if (!run || !json_get_bool(api_call_params(call), "wait", false)) {
+		api_reply_buf(call, &b);
+		return;
+	}
+	if (api_call_more(call))
+		api_reply_more(call, b.data, b.len);
+	waiter_add((struct container *)(uintptr_t)c, WAIT_RUN,
+		c->auto_remove ? LIFE_REMOVED : LIFE_STOPPED, call, NULL);
+}
+
+void job_start(struct daemon *d, struct api_call *call, struct container *c)
+{
+	const struct life_move *m;
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct job *j;
+	struct wire_out w;
+
+	if (c->job) {
+		kerr_fail(&e, KERR_BUSY, 0, "%s is being started", c->id);
+		api_fail(call, &e);
+		return;
+	}
+	m = life_ask(c->life, EV_START, c->id, &e);
+	if (m == NULL) {
+		api_fail(call, &e);
+		return;
+	}
+	if (m->act == ACT_NOTHING) {
+		answer_started(call, c, false);
+		return;
+	}
+	j = job_new(d, JOB_START, call);
+	j->run_dir = container_dir(d, c, &e);
+	if (j->run_dir < 0 || take_pair(j, &e)) {
+		give_up(j, &e);
+		return;
+	}
+	j->c = c;
+	c->job = j;
+	wire_begin(&w, WIRE_START);
+	wire_str(&w, TAG_ID, c->id);
+	wire_fd(&w, WIRE_FD_RUN_DIR, j->run_dir);
+	if (link_send(j->x, &w, &e))
+		give_up(j, &e);
+}
+
+/* A created container's monitor does not see it start. */
+static void tell_monitor(struct container *c)
+{
+	struct wire_out m;
+
+	if (c->monitor == NULL)
+		return;
+	wire_begin(&m, WIRE_STATUS);
+	wire_u64(&m, TAG_STARTED_WALL, c->started);
+	wire_u64(&m, TAG_STARTED_MONO, clock_boot_ns());
+	link_send(c->monitor, &m, NULL);
+}
+
+static void started(struct job *j)
+{
+	struct container *c = j->c;
+	struct daemon *d = j->d;
+	struct exit_record *early = c->early;
+	struct api_call *call = j->call;
+	const char *by = call ? by_of(call, "Start") : NULL;
+
+	j->call = NULL;
+	j->c = NULL;
+	c->job = NULL;
+	c->early = NULL;
+	c->started = clock_wall_ns();
+	tell_monitor(c);
+	container_event(d, c, EV_RUNS, "started", call ? api_call_request(call) : NULL, by, NULL, NULL);
+	if (call)
+		answer_started(call, c, true);
+	job_end(j);
+	settle(d, c, early);
+}
+
+/* init may have died of it, or not have heard: what the monitor says of it decides. */
+static void start_failed(struct job *j, struct kerr *e)
+{
+	struct container *c = j->c;
+	struct daemon *d = j->d;
+	struct exit_record *early = c->early;
+
+	c->job = NULL;
+	c->early = NULL;
+	j->c = NULL;
+	give_up(j, e);
+	settle(d, c, early);
+}
+
+/* ---- poststop ----------------------------------------------------------------------------------- */
+
+bool job_poststop(struct daemon *d, struct container *c)
+{
+	struct job *j = job_new(d, JOB_POSTSTOP, NULL);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct wire_out w;
+
+	j->run_dir = container_dir(d, c, &e);
+	if (j->run_dir >= 0 && take_pair(j, &e) == 0) {
+		wire_begin(&w, WIRE_POSTSTOP);
+		wire_str(&w, TAG_ID, c->id);
+		wire_fd(&w, WIRE_FD_RUN_DIR, j->run_dir);
+		if (link_send(j->x, &w, &e) == 0) {
+			j->c = c;
+			c->job = j;
+			return true;
+		}
+	}
+	log_warning("%s: its poststop hooks were not run: %s", c->id, e.message);
+	job_end(j);
+	return false;
+}
+
+/* Whatever they did: the specification has it logged, and goes on. */
+static void poststop_over(struct job *j, struct kerr *e)
+{
+	struct daemon *d = j->d;
+	struct container *c = j->c;
+
+	if (kerr_is_set(e))
+		log_warning("%s: poststop: %s", c->id, e->message);
+	j->c = NULL;
+	c->job = NULL;
+	job_end(j);
+	container_remove(d, c, NULL, NULL);
+}
+
+/* ---- exec ------------------------------------------------------------------------------------------- */
+
+struct execution *exec_find(struct daemon *d, struct container *c, const char *name)
+{
+	(void)d;
+	for (struct execution *x = c->execs; x; x = x->next)
+		if (str_eq(x->name, name))
+			return x;
+	return NULL;
+}
+
+void exec_free(struct execution *x)
+{
+	struct execution **at = x->c ? &x->c->execs : NULL;
+
+	while (at && *at && *at != x)
+		at = &(*at)->next;
+	if (at && *at)
+		*at = x->next;
+	free(x);
+}
+
+static void exec_finish(struct job *j);
+static enum source_answer captured(struct source *s, uint32_t events)
+{
+	struct capture *c = (struct capture *)s;
+	struct job *j = c->job;
+	char piece[16384];
+	ssize_t n = read(s->fd, piece, sizeof piece);
+	size_t room = j->capture_most - c->text->len;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return SOURCE_KEEP;
+	if (n <= 0) {
+		close_capture(c);
+		exec_finish(j);
+		return SOURCE_KEEP;
+	}
+	if ((size_t)n > room)
+		j->truncated = true;
+	buf_add(c->text, piece, (size_t)n < room ? (size_t)n : room);
+	return SOURCE_KEEP;
+}
+
+static int open_capture(
+	struct job *j, struct capture **place, struct buf *text, int *end, struct kerr *e)
+{
+	struct capture *c;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return kerr_fail(e, KERR_LIMIT, errno, "pipe");
+	if (*end >= 0)
+		close(*end);
+	*end = p[1];
+	fcntl(p[0], F_SETFL, O_NONBLOCK);
+	c = mem_zalloc(sizeof *c);
+	c->source = (struct source) { .fd = p[0], .ready = captured, .closed = capture_closed };
+	c->job = j;
+	c->text = text;
+	c->place = place;
+	if (loop_add(j->d->loop, &c->source, EPOLLIN, e)) {
+		close(p[0]);
+		free(c);
+		return -1;
+	}
+	*place = c;
+	return 0;
+}
+
+static int send_exec(struct job *j, struct container *c, const struct json *p, struct kerr *e)
+{
+	struct wire_out m, w;
+	bool direct;
+
+	wire_begin(&w, WIRE_EXEC);
+	wire_str(&w, TAG_ID, c->id);
+	put_process(j, &w, json_get(p, "process"));
+	direct = !(j->flags & WIRE_TERMINAL);
+	if (json_get_bool(p, "interactive", false) || j->stdio[0] >= 0)
+		j->flags |= WIRE_KEEP_STDIN;
+	j->flags |= WIRE_EXEC_CHILD | WIRE_NO_LOG | (direct ? WIRE_DIRECT_OUT : 0);
+	wire_u64(&w, TAG_FLAGS, j->flags);
+	wire_fd(&w, WIRE_FD_RUN_DIR, j->run_dir);
+	if (j->d->config.cache)
+		wire_fd(&w, WIRE_FD_CACHE, j->d->cache_dir);
+	wire_begin(&m, WIRE_WATCH);
+	wire_str(&m, TAG_ID, c->id);
+	wire_str(&m, TAG_UID, c->uid);
+	wire_u64(&m, TAG_INSTANCE, c->instance);
+	wire_u64(&m, TAG_FLAGS, j->flags);
+	for (int i = 0; i < 3; i++)
+		wire_fd(direct ? &w : &m,
+			i == 0	 ? WIRE_FD_STDIN
+			: i == 1 ? WIRE_FD_STDOUT
+				 : WIRE_FD_STDERR,
+			j->stdio[i]);
+	if (link_order_quiet(j->m, &m, e)) {
+		buf_free(&w.b);
+		return -1;
+	}
+	return link_send(j->x, &w, e);
+}
+
+static int begin_exec(struct job *j, struct container *c, const struct json *p, struct kerr *e)
+{
+	const struct json *args = json_get(json_get(p, "process"), "args");
+	uint64_t most = json_get_u64(p, "captureBytes", CAPTURE_BYTES);
+
+	if (args == NULL || args->type != JSON_ARRAY || args->n == 0)
+		return kerr_fail(e, KERR_CONFIG_REQUIRED, 0, "process.args names the program");
+	j->captures = json_get_bool(p, "capture", false);
+	j->capture_most = most < CAPTURE_MOST ? most : CAPTURE_MOST;
+	j->detach = json_get_bool(p, "detach", false);
+	if (j->captures && json_get_bool(json_get(p, "process"), "terminal", false))
+		return kerr_fail(e, KERR_CONFIG_CONFLICT, 0, "capture and terminal");
+	if (take_stdio(j, p, e) ||
+		(j->captures && (open_capture(j, &j->out, &j->out_text, &j->stdio[1], e) ||
+					open_capture(j, &j->err, &j->err_text, &j->stdio[2], e))))
+		return -1;
+	j->run_dir = container_dir(j->d, c, e);
+	if (j->run_dir < 0 || take_pair(j, e))
+		return -1;
+	return send_exec(j, c, p, e);
+}
+
+void job_exec(struct daemon *d, struct api_call *call, struct container *c)
+{
+	struct job *j = job_new(d, JOB_EXEC, call);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	char uid[UID_TEXT];
+
+	if (life_ask(c->life, EV_EXEC, c->id, &e) == NULL ||
+		begin_exec(j, c, api_call_params(call), &e)) {
+		give_up(j, &e);
+		return;
+	}
+	uid_new(uid);
+	j->exec = mem_zalloc(sizeof *j->exec);
+	j->exec->c = c;
+	j->exec->job = j;
+	snprintf(j->exec->name, sizeof j->exec->name, "exec-%.12s", uid);
+	j->exec->next = c->execs;
+	c->execs = j->exec;
+	/* The ends are the child's: held here they would keep the readers waiting. */
+	for (int i = 0; i < 3; i++)
+		fd_closep(&j->stdio[i]);
+}
+
+static void put_exec(struct job *j, struct json_out *o, bool last)
+{
+	const struct json *p = api_call_params(j->call);
+
+	json_begin_object(o);
+	json_put_string(o, "id", json_get_string(p, "id", ""));
+	json_put_string(o, "uid", j->exec->c ? j->exec->c->uid : json_get_string(p, "uid", ""));
+	json_put_string(o, "exec", j->exec->name);
+	if (j->exec->pid)
+		json_put_i64(o, "pid", j->exec->pid);
+	if (last && j->exec_exit) {
+		json_key(o, "exit");
+		json_add_raw(o, j->exec_exit, strlen(j->exec_exit));
+	}
+	if (last && j->captures) {
+		json_key(o, "stdout");
+		json_add_bytes(o, buf_str(&j->out_text), j->out_text.len);
+		json_key(o, "stderr");
+		json_add_bytes(o, buf_str(&j->err_text), j->err_text.len);
+		json_put_bool(o, "truncated", j->truncated);
+	}
+	json_end_object(o);
+}
+
+static void exec_ended(struct job *j, struct wire_in *in);
+static void exec_started(struct job *j, struct wire_in *in)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+
+	j->exec->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
+	j->exec->monitor = j->m;
+	loop_untimer(j->d->loop, &j->timer);
+	resize_first(j, j->m);
+	link_close(j->x);
+	j->x = NULL;
+	pool_refill_soon(j->d);
+	j->told = true;
+	if (j->call)
+		put_exec(j, &o, false);
+	if (j->call && j->detach) {
+		api_reply_buf(j->call, &b);
+		j->call = NULL;
+	} else if (j->call && api_call_more(j->call)) {
+		api_reply_more(j->call, b.data, b.len);
+	}
+	if (j->m == NULL)
+		exec_ended(j, NULL);
+	else
+		exec_finish(j); /* it may have ended already */
+}
+
+static void exec_finish(struct job *j)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	struct execution *x = j->exec;
+
+	if (j->exec_exit == NULL || !j->told || j->out || j->err || x == NULL)
+		return;
+	if (j->call) {
+		put_exec(j, &o, true);
+		api_reply_buf(j->call, &b);
+		j->call = NULL;
+	}
+	j->exec = NULL;
+	x->job = NULL;
+	exec_free(x);
+	job_end(j);
+}
+
+static void capture_over(struct timer *t)
+{
+	struct job *j = (struct job *)((char *)t - offsetof(struct job, timer));
+
+	close_capture(j->out);
+	close_capture(j->err);
+	exec_finish(j);
+}
+
+static void exec_ended(struct job *j, struct wire_in *in)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	uint64_t code = in ? wire_get_u64(in, TAG_EXIT_CODE, UINT64_MAX) : UINT64_MAX;
+	struct exit_record r = { .instance = 1, .ended_wall = clock_wall_ns() };
+
+	if (j->exec_exit)
+		return;
+	r.signal = in ? (int)wire_get_u64(in, TAG_EXIT_SIGNAL, 0) : 0;
+	r.known = r.signal || code != UINT64_MAX;
+	r.code = r.signal || code == UINT64_MAX ? 0 : (int)code;
+	r.core = in && wire_get_u64(in, TAG_CORE, 0);
+	r.oom = in && wire_get_u64(in, TAG_OOM, 0);
+	if (in) {
+		r.started_wall = wire_get_u64(in, TAG_STARTED_WALL, 0);
+		r.started_mono = wire_get_u64(in, TAG_STARTED_MONO, 0);
+		r.ended_mono = wire_get_u64(in, TAG_ENDED_MONO, 0);
+	}
+	r.reason = mem_strdup(r.signal ? "signaled" : r.known ? "exited" : "monitor lost");
+	store_exit_json(&o, &r, false);
+	exit_record_free(&r);
+	j->exec_exit = buf_take(&b);
+	if (j->exec)
+		j->exec->monitor = NULL;
+	if (j->out || j->err) {
+		/* A grandchild may hold the pipes for ever. */
+		j->timer.fire = capture_over;
+		loop_timer(j->d->loop, &j->timer, deadline_in_ms(CAPTURE_AFTER_MS));
+	}
+	exec_finish(j);
+}
+
+/* ---- what comes in --------------------------------------------------------------------------------- */
+
+static void prepared(struct job *j, struct wire_in *in)
+{
+	if (j->kind == JOB_PROBE) {
+		struct container *c = container_find(j->d, j->c->id);
+
+		j->c = NULL;
+		answer_existing(j, c, wire_get_str(in, TAG_DIGEST));
+		return;
+	}
+	if (j->prepared_frame)
+		return;
+	j->prepared_frame = mem_zalloc(sizeof *in);
+	*j->prepared_frame = *in;
+	memset(in, 0, sizeof *in);
+	go_on(j);
+}
+
+static void frame_failed(struct job *j, struct wire_in *in)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	wire_get_error(in, &e);
+	if (j->kind == JOB_START)
+		start_failed(j, &e);
+	else if (j->kind == JOB_POSTSTOP)
+		poststop_over(j, &e);
+	else
+		job_failed(j, &e);
+}
+
+void job_frame(struct job *j, struct link *from, struct wire_in *in)
+{
+	if (from == j->m) {
+		if (in->type == WIRE_EXITED && j->kind == JOB_EXEC)
+			exec_ended(j, in);
+		return;
+	}
+	if (in->type == WIRE_PREPARED)
+		prepared(j, in);
+	else if (in->type == WIRE_FAILED)
+		frame_failed(j, in);
+	else if (j->kind == JOB_CREATE && (in->type == WIRE_CREATED || in->type == WIRE_STARTED))
+		made(j, in);
+	else if (j->kind == JOB_START && in->type == WIRE_STARTED)
+		started(j);
+	else if (j->kind == JOB_POSTSTOP && in->type == WIRE_STARTED)
+		poststop_over(j, &(struct kerr)KERR_INIT);
+	else if (j->kind == JOB_EXEC && in->type == WIRE_STARTED)
+		exec_started(j, in);
+}
+
+void job_link_gone(struct job *j, struct link *l)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	bool monitor = l == j->m;
+
+	if (monitor)
+		j->m = NULL;
+	else
+		j->x = NULL;
+	if (j->x == NULL && j->m == NULL)
+		j->d->nbusy--;
+	if (l->c && l->c->monitor == l)
+		l->c->monitor = NULL;
+	l->c = NULL;
+	l->job = NULL;
+	if (j->kind == JOB_EXEC && monitor && j->told) {
+		exec_ended(j, NULL);
+		return;
+	}
+	/* Before the executor's answer its monitor may be gone already: a short life. */
+	if (monitor && j->x && !j->failing)
+		return;
+	if (j->failing) {
+		job_failed(j, &e);
+		return;
+	}
+	kerr_fail(&e, KERR_INTERNAL, 0, "the executor ended without an answer");
+	if (j->kind == JOB_START)
+		start_failed(j, &e);
+	else if (j->kind == JOB_POSTSTOP)
+		poststop_over(j, &e);
+	else
+		job_failed(j, &e);
+}

@@ -1,0 +1,49 @@
+#!/bin/sh
+# plant: for each kind of plan operation a planted failure is named and undone, a wrong effect refused
+# timeout: 120
+LIB_NO_DAEMON=1
+. tests/lib.sh
+cc=${CC:-gcc}
+objects=${BIN%/bin}/o
+# shellcheck disable=SC2046 # a list of files
+"$cc" -std=gnu11 -D_GNU_SOURCE -DKAPSEL_PLANT -Iinclude -include src/sys/poison.h -O1 -o "$T/plant" tests/tools/plant.c \
+	src/container/*.c -Wl,--start-group $(for r in plan seccomp cgroup spec json sys base; do echo "$objects/$r.a"; done) \
+	-Wl,--end-group -lyajl -lseccomp -lcap -lm
+all='.linux.sysctl = {"net.ipv4.ip_forward": "1"} | .hostname = "here" | .domainname = "there"
+	| .process.oomScoreAdj = 321 | .process.user.umask = 23 | .process.cwd = "/tmp"
+	| .process.user.additionalGids = [5, 6] | .process.noNewPrivileges = true
+	| .process.scheduler = {"policy": "SCHED_BATCH", "nice": 3}
+	| .process.ioPriority = {"class": "IOPRIO_CLASS_BE", "priority": 6}
+	| .process.rlimits = [{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 99}]
+	| .process.capabilities = {"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL"]}
+	| .linux.personality = {"domain": "LINUX32"} | .linux.rootfsPropagation = "shared" | .root.readonly = true
+	| .linux.resources = {"memory": {"limit": 67108864}, "devices": [{"allow": false, "access": "rwm"}]}
+	| .linux.devices = [{"path": "/dev/extra", "type": "c", "major": 1, "minor": 5, "fileMode": 416}]
+	| .linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}
+	| .hooks = {"createRuntime": [{"path": "/bin/true"}], "createContainer": [{"path": "/bin/true"}],
+		"startContainer": [{"path": "/bin/true"}]}
+	| .mounts = [.mounts[] | select(.type != "cgroup" and .type != "cgroup2")]'
+bundle all 'sleep 20' "$all"
+other='.process.cwd = "/tmp" | .process.user = {"uid": 7, "gid": 8} | '
+bundle time 'sleep 20' "$other"'.linux.namespaces += [{"type": "time"}] | .linux.timeOffsets = {"boottime": {"secs": 1000}}
+	| .process.terminal = true | .process.noNewPrivileges = false
+	| .linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}'
+bundle user 'sleep 20' "$other"'.linux.namespaces += [{"type": "user"}]
+	| .linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+unshare -n sleep 60 &
+holder=$!
+sleep 0.2
+bundle join 'sleep 20' "(.linux.namespaces[] | select(.type == \"network\")).path = \"/proc/$holder/ns/net\""
+for b in all time user join; do
+	echo "# $b"
+	[ $b != join ] || only=join
+	# shellcheck disable=SC2086 # none or one
+	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" ${only-} || failed=1
+done
+for b in all time user; do
+	echo "# exec $b"
+	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" exec || failed=1
+done
+kill $holder
+wait $holder 2>/dev/null || :
+is "no cgroup is left" "$(find /sys/fs/cgroup -type d -path "*$CG*" | head -n 3)" ""
