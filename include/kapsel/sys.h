@@ -76,6 +76,7 @@ int fd_path(int fd, struct buf *out,
 /* One entry of a directory into another: its type, mode, owner and, of a file, its contents.
  * Directories are made, not entered. */
 int path_own_copy(int from, int to, const char *name, struct kerr *e);
+int path_host_chown(const char *path, uid_t uid, gid_t gid); /* a socket of our own; 0 or -1 */
 int path_can_execute(const char *path); /* 0, or why not: errno; by the effective ids */
 /* Nobody but path.c names a path: sockets, too, are reached by directory fd and name. */
 int path_listen(int dir, const char *name, int type, mode_t mode,

@@ -46,22 +46,33 @@ static bool valid_path(const char *path)
 	return strpbrk(path, "\n\t ") == NULL;
 }
 
-/* v1: a new cpuset has no CPU and takes no task. */
+static void rest(unsigned us)
+{
+	nanosleep(&(struct timespec) { .tv_nsec = us * 1000L }, NULL);
+}
+
+static bool read_list(int dir, const char *file, struct buf *out)
+{
+	buf_reset(out);
+	return path_read(dir, file, 4096, out, NULL) == 0 && out->len > 1;
+}
+
+/* v1: a new cpuset has no CPU and takes no task. The list above may read as empty for a moment while others
+ * write: it is asked again, and an empty one is never handed down. */
 static int fill_cpuset(int parent, int dir, struct kerr *e)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+	CLEANUP_BUF struct buf b = BUF_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		CLEANUP_BUF struct buf b = BUF_INIT;
-
-		if (path_read(dir, files[i], 4096, &b, e))
-			return -1;
-		if (b.len > 1)
-			continue;
-		buf_reset(&b);
-		if (path_read(parent, files[i], 4096, &b, e) ||
-			path_write(dir, files[i], b.data, b.len, e))
-			return -1;
+		for (unsigned tries = 0; !read_list(dir, files[i], &b); tries++) {
+			if (tries == 50)
+				return kerr_fail(e, KERR_CGROUP, 0, "%s stays empty", files[i]);
+			if (tries)
+				rest(100);
+			if (read_list(parent, files[i], &b) && path_write(dir, files[i], b.data, b.len, e))
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -339,8 +350,9 @@ int cgroup_join(struct cgroup *c, struct kerr *e)
 	for (size_t i = 0; i < c->n; i++) {
 		struct part *p = &c->part[i];
 
-		/* "0", not a pid: moving another process waits 5-15 ms for an RCU grace period. */
-		if (path_write(p->dir, p->v2 ? "cgroup.procs" : "tasks", "0", 1, &why))
+		/* v2, alone or beside v1, takes a process at its birth (cgroup_v2_fd()): moving it later waits
+		 * 5-15 ms for an RCU grace period. v1 does not, when a process moves itself. */
+		if (!p->v2 && path_write(p->dir, "tasks", "0", 1, &why))
 			return kerr_fail(
 				e, KERR_CGROUP, why.sys, "join %s in hierarchy %zu", c->path, i);
 	}
@@ -349,7 +361,10 @@ int cgroup_join(struct cgroup *c, struct kerr *e)
 
 int cgroup_v2_fd(const struct cgroup *c)
 {
-	return c->n == 1 && c->part[0].v2 ? c->part[0].dir : -1;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->part[i].v2)
+			return c->part[i].dir;
+	return -1;
 }
 
 int cgroup_dir(const struct cgroup *c, size_t i)
@@ -379,10 +394,6 @@ int cgroup_chown(struct cgroup *c, uid_t uid, struct kerr *e)
 /* ---- freezing, killing, removing
  * ------------------------------------------------------------------------------- */
 
-static void rest(unsigned us)
-{
-	nanosleep(&(struct timespec) { .tv_nsec = us * 1000L }, NULL);
-}
 
 static bool reached(struct part *p, const char *file, const char *wanted)
 {
@@ -609,7 +620,7 @@ static void stats_v2(struct cgroup *c, struct cgroup_stats *s)
 void cgroup_stats(struct cgroup *c, struct cgroup_stats *out)
 {
 	memset(out, 0, sizeof *out);
-	if (cgroup_v2_fd(c) >= 0)
+	if (c->n == 1 && c->part[0].v2)
 		stats_v2(c, out);
 	else
 		stats_v1(c, out);

@@ -201,6 +201,7 @@ static struct container_order order_of(struct executor *x, int cache)
 		.run_dir = x->j.run_dir,
 		.cache = cache,
 		.sibling = true,
+		.parent_stays = true,
 		.death_signal = true,
 		.exec_target = -1,
 		.born = on_born,
@@ -223,6 +224,24 @@ static int read_override(struct executor *x, struct spec_override *o, struct ker
 		       : 0;
 }
 
+/* The caller's fd says which directory it is; but one from another mount namespace cannot be copied into
+ * ours. The same directory, reached by its path from here, can. */
+static void reach_from_here(struct executor *x)
+{
+	struct stat theirs, ours;
+	int fd;
+
+	if (x->j.bundle == NULL || fd_stat(x->j.bundle_dir, &theirs, NULL))
+		return;
+	fd = path_host(AT_FDCWD, x->j.bundle, O_RDONLY | O_DIRECTORY, NULL);
+	if (fd >= 0 && fd_stat(fd, &ours, NULL) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino) {
+		close(x->j.bundle_dir);
+		x->j.bundle_dir = fd;
+	} else {
+		fd_closep(&fd);
+	}
+}
+
 static int order_create(struct executor *x, struct kerr *e)
 {
 	struct spec_options so = { x->flags & WIRE_STRICT, true };
@@ -239,6 +258,7 @@ static int order_create(struct executor *x, struct kerr *e)
 	x->j.bundle = wire_get_str(&x->order, TAG_BUNDLE);
 	if (x->j.bundle_dir < 0 || x->j.run_dir < 0 || x->j.id == NULL)
 		return kerr_fail(e, KERR_WIRE, 0, "the order lacks its id or directories");
+	reach_from_here(x);
 	if (read_override(x, &over, e))
 		return -1;
 	po = (struct plan_options) { .id = x->j.id,
@@ -396,6 +416,7 @@ int executor_main(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	quiet();
+	umask(022); /* what a container begins with; files of ours say their modes */
 	job_init(&x.j);
 	if (proc_root(&e) < 0 || facts_read(&x.j.facts, &e))
 		return failed(&e);

@@ -521,6 +521,11 @@ int path_own_copy(int from, int to, const char *name, struct kerr *e)
 	return 0;
 }
 
+int path_host_chown(const char *path, uid_t uid, gid_t gid)
+{
+	return fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+
 #ifndef SYS_faccessat2
 #define SYS_faccessat2 439
 #endif

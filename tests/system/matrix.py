@@ -225,10 +225,10 @@ row("mount option sync", add_mount("/mnt", "tmpfs", ["sync"]), mount_has("/mnt",
 row("mount option dirsync", add_mount("/mnt", "tmpfs", ["dirsync"]), mount_has("/mnt", sup=["dirsync"]))
 row("mount option lazytime", add_mount("/mnt", "tmpfs", ["lazytime"]), mount_has("/mnt", sup=["lazytime"]))
 row("mount data", add_mount("/mnt", "tmpfs", ["size=64k", "mode=700"]), mount_has("/mnt", sup=["size=64k", "mode=700"]))
-os.makedirs("/tmp/matrix-source", exist_ok=True)
-row("bind, read-only", add_mount("/mnt", "bind", ["bind", "ro", "nosuid", "nodev", "noexec"], "/tmp/matrix-source"),
+os.makedirs(bundle + "-source", exist_ok=True)
+row("bind, read-only", add_mount("/mnt", "bind", ["bind", "ro", "nosuid", "nodev", "noexec"], bundle + "-source"),
     mount_has("/mnt", flags=["ro", "nosuid", "nodev", "noexec"]))
-row("rbind, recursive attributes", add_mount("/mnt", "bind", ["rbind", "rro", "rnosuid", "rnodev", "rnoexec"], "/tmp/matrix-source"),
+row("rbind, recursive attributes", add_mount("/mnt", "bind", ["rbind", "rro", "rnosuid", "rnodev", "rnoexec"], bundle + "-source"),
     mount_has("/mnt", flags=["ro", "nosuid", "nodev", "noexec"]))
 row("tmpcopyup", add_mount("/etc", "tmpfs", ["tmpcopyup"]), mount_has("/etc", type="tmpfs"))
 for option, tag in (("rprivate", ""), ("rshared", "shared:"), ("rslave", ""), ("runbindable", "unbindable")):
@@ -237,7 +237,7 @@ for value, tag in (("private", ""), ("shared", "shared:"), ("slave", ""), ("unbi
     row("rootfsPropagation " + value, put("linux.rootfsPropagation", value), mount_has("/", tag=tag))
 row("masked and read-only paths", both(put("linux.maskedPaths", ["/proc/timer_list", "/proc/scsi", "/nowhere"]), put("linux.readonlyPaths", ["/proc/sys", "/nowhere"])),
     all_of(mount_has("/proc/timer_list"), mount_has("/proc/sys", flags=["ro"])))
-row("idmapped mount", both(user_namespace, add_mount("/mnt", "bind", ["bind", "idmap"], "/tmp/matrix-source")),
+row("idmapped mount", both(user_namespace, add_mount("/mnt", "bind", ["bind", "idmap"], bundle + "-source")),
     mount_has("/mnt", flags=["idmapped"]), may_fail="idmap")
 # ---- devices
 row("default devices", lambda c: None, all_of(*(lambda p, d=d, n=n: None if (p["devices"][d]["major"], p["devices"][d]["minor"]) == n else d
@@ -346,6 +346,6 @@ for name, change, check, more in rows:
                 fault = "%s %s in %s" % (type(e).__name__, e, out[:300])
     print("%s - %s%s" % ("NOT OK" if fault else "ok", name, ": " + fault if fault else ""))
     bad += fault is not None
-os.rmdir("/tmp/matrix-source")
+os.rmdir(bundle + "-source")
 print("%d rows, %d differ" % (len(rows), bad))
 sys.exit(bad > 0)
