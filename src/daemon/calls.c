@@ -351,6 +351,7 @@ static void call_delete(struct daemon *d, struct api_call *call)
 	if (paused)
 		thaw(d, c);
 	c->removing = true;
+	container_remove(d, c, api_call_request(call), by_of(call, "Delete")); /* later */
 	waiter_add(c, WAIT_DELETE, LIFE_REMOVED, call, NULL);
 	container_event(d, c, EV_DELETE_FORCE, "stopping", api_call_request(call),
 		by_of(call, "Delete"), NULL, NULL);

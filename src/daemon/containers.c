@@ -76,6 +76,8 @@ void container_drop(struct daemon *d, struct container *c)
 	free(c->fixed);
 	free(c->exit);
 	free(c->request);
+	free(c->remove_by);
+	free(c->remove_request);
 	free(c);
 }
 
@@ -340,6 +342,10 @@ void container_remove(struct daemon *d, struct container *c, const char *request
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 
+	if (c->remove_by == NULL && by) {
+		c->remove_by = mem_strdup(by);
+		c->remove_request = request ? mem_strdup(request) : NULL;
+	}
 	if (c->monitor || c->job) {
 		c->removing = true;
 		return;
@@ -358,7 +364,7 @@ void container_remove(struct daemon *d, struct container *c, const char *request
 	}
 	if (!c->no_log)
 		logs_remove(d, c->id);
-	container_event(d, c, EV_UNDONE, "removed", request, by, NULL, NULL);
+	container_event(d, c, EV_UNDONE, "removed", c->remove_request, c->remove_by, NULL, NULL);
 	container_drop(d, c);
 }
 

@@ -117,6 +117,7 @@ struct container {
 	char *fixed;   /* the members of its JSON object that never change */
 	char *exit;    /* its certificate as JSON without the last lines, or NULL */
 	char *request; /* of its creation */
+	char *remove_by, *remove_request; /* who asked for its removal, once it has ended */
 	struct link *monitor;
 	struct job *job;	   /* under way */
 	struct exit_record *early; /* ended before the job had */

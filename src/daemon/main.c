@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { CLOSE_MS = 2000, TURN_MS = 60000 };
+enum { CLOSE_MS = 2000, TURN_MS = 60000, LOCK_TRIES = 50, LOCK_AGAIN_MS = 20 };
 
 static const char usage[] =
 	"usage: kapseld [flags]\n"
@@ -122,8 +123,14 @@ static int take_lock(struct daemon *d, struct kerr *e)
 	d->lock = path_own(d->run_dir, "lock", O_RDWR | O_CREAT, 0600, e);
 	if (d->lock < 0)
 		return -1;
-	if (flock(d->lock, LOCK_EX | LOCK_NB) == 0)
-		return 0;
+	/* One that was killed a moment ago may still be on its way out. */
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(d->lock, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		poll(NULL, 0, LOCK_AGAIN_MS);
+	}
 	return kerr_fail(e, KERR_ALREADY_EXISTS, errno == EWOULDBLOCK ? 0 : errno,
 		"another kapseld has the run directory %s", d->config.run_dir);
 }
