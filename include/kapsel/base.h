@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #define KAPSEL_VERSION	  "0.1.0"
+#define KAPSEL_SPEC_MIN	  "1.0.0"
 #define KAPSEL_SPEC_MAX	  "1.3.0"
 #define ARRAY_LEN(a)	  (sizeof(a) / sizeof *(a))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))

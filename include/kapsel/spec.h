@@ -312,7 +312,7 @@ enum { OCI_CAPABILITIES = 41 };
  * ------------------------------------------------------------------------------------- */
 
 struct spec_options {
-	bool strict;	   /* unknown and misspelt keys, and odd settings, are faults */
+	bool strict;	   /* misspelt keys are faults, unknown ones are warned of */
 	bool need_process; /* create alone needs none; start does */
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <kapsel/json.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yajl/yajl_parse.h>
 
-enum { BYTES = 4 << 20, DEPTH = 64, VALUES = 1000000, HASH_FROM = 16, POINTER_DEPTH = 128 };
+enum { BYTES = 4 << 20, DEPTH = 64, VALUES = 1000000, SORT_FROM = 16 };
 
 struct reader {
 	struct arena *a;
@@ -246,33 +246,34 @@ static int duplicate(struct reader *r, const struct json *member)
 	return 0;
 }
 
-static uint32_t hash(const char *s)
+static int by_key(const void *x, const void *y)
 {
-	uint32_t h = 2166136261u;
+	const struct json *a = *(const struct json *const *)x, *b = *(const struct json *const *)y;
+	int order = strcmp(a->key, b->key);
 
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 16777619u;
-	return h;
+	if (order)
+		return order;
+	if (a->key_line != b->key_line)
+		return a->key_line < b->key_line ? -1 : 1;
+	return a->key_column < b->key_column ? -1 : a->key_column > b->key_column;
 }
 
-static int unique_hashed(struct reader *r, const struct json *object)
+/* Sorted, not hashed: no choice of keys by a stranger makes it slow. */
+static int unique_sorted(struct reader *r, const struct json *object)
 {
-	size_t size = 32;
-	const struct json **slots;
+	CLEANUP_FREE const struct json **sorted = mem_array(object->n, sizeof *sorted);
+	const struct json *second = NULL;
+	size_t n = 0;
 
-	while (size < object->n * 2)
-		size *= 2;
-	slots = arena_array(r->a, size, sizeof(void *));
-	json_each(m, object)
-	{
-		size_t i = hash(m->key) & (size - 1);
-
-		for (; slots[i]; i = (i + 1) & (size - 1))
-			if (strcmp(slots[i]->key, m->key) == 0)
-				return duplicate(r, m);
-		slots[i] = m;
-	}
-	return 1;
+	json_each(m, object) sorted[n++] = m;
+	qsort(sorted, n, sizeof *sorted, by_key);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(sorted[i - 1]->key, sorted[i]->key) == 0 &&
+			(second == NULL || sorted[i]->key_line < second->key_line ||
+				(sorted[i]->key_line == second->key_line &&
+					sorted[i]->key_column < second->key_column)))
+			second = sorted[i];
+	return second ? duplicate(r, second) : 1;
 }
 
 static int on_object_end(void *ctx)
@@ -282,11 +283,14 @@ static int on_object_end(void *ctx)
 
 	token_done(r);
 	r->open = (struct json *)(uintptr_t)object->parent;
-	if (object->n >= HASH_FROM)
-		return unique_hashed(r, object);
-	json_each(a, object) for (const struct json *b = a->next; b;
-				  b = b->next) if (strcmp(a->key, b->key) == 0) return duplicate(r,
-		b);
+	if (object->n >= SORT_FROM)
+		return unique_sorted(r, object);
+	json_each(a, object)
+	{
+		for (const struct json *b = object->first; b != a; b = b->next)
+			if (strcmp(a->key, b->key) == 0)
+				return duplicate(r, a);
+	}
 	return 1;
 }
 

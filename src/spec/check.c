@@ -2,6 +2,7 @@
 /* What no single field can tell: HARDENING C9 to C14. */
 #include "table.h"
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -23,15 +24,34 @@ static bool has_component(const char *path, const char *component)
 	return false;
 }
 
+/* Steps over a number of at most five digits; -1 when there is none. */
+static long list_number(const char **s)
+{
+	long n = 0;
+	int digits = 0;
+
+	for (; isdigit((unsigned char)**s) && digits < 6; digits++)
+		n = n * 10 + *(*s)++ - '0';
+	return digits > 0 && digits < 6 ? n : -1;
+}
+
 static bool is_list(const char *s) /* "0-3,7" */
 {
-	if (!isdigit((unsigned char)*s))
-		return false;
-	for (; *s; s++)
-		if (!isdigit((unsigned char)*s) &&
-			((*s != ',' && *s != '-') || !isdigit((unsigned char)s[1])))
+	do {
+		long first = list_number(&s);
+
+		if (first < 0)
 			return false;
-	return true;
+		if (*s == '-' && (s++, list_number(&s) < first))
+			return false;
+	} while (*s == ',' && *++s);
+	return *s == '\0' && s[-1] != ',';
+}
+
+/* Has entry @at a type that was understood? */
+static bool typed(const struct json *at, int type)
+{
+	return type >= 0 && json_get(at, "type") != NULL;
 }
 
 static void check_version(struct parse *p, const struct oci_spec *s)
@@ -56,16 +76,31 @@ static void check_version(struct parse *p, const struct oci_spec *s)
 			"version %.40s is not of the 1.x that Kapsel reads", v);
 }
 
+static int by_number(const void *x, const void *y)
+{
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+
+	return a < b ? -1 : a > b;
+}
+
 static void check_process_user(struct parse *p, const struct oci_process *process)
 {
+	size_t n = process->user.groups.n;
+	uint32_t *sorted;
+
 	if (json_get(process->at, "user") == NULL)
 		return; /* uid and gid 0, as the callers leave it out for that */
-	for (size_t i = 0; i < process->user.groups.n; i++)
-		for (size_t j = 0; j < i; j++)
-			if (process->user.groups.v[i] == process->user.groups.v[j])
-				warning(p, KERR_CONFIG_DUPLICATE,
-					place(process->user.at, "additionalGids"),
-					"group %u stands twice", process->user.groups.v[i]);
+	if (n < 2)
+		return;
+	sorted = arena_array(p->a, n, sizeof *sorted);
+	memcpy(sorted, process->user.groups.v, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, by_number);
+	for (size_t i = 1; i < n; i++)
+		if (sorted[i] == sorted[i - 1]) {
+			warning(p, KERR_CONFIG_DUPLICATE, place(process->user.at, "additionalGids"),
+				"group %u stands twice", sorted[i]);
+			return;
+		}
 }
 
 static void check_env(struct parse *p, const struct json *list)
@@ -116,7 +151,7 @@ static void check_capabilities(struct parse *p, const struct oci_capabilities *c
 	uint64_t stray = c->set[OCI_CAP_EFFECTIVE] & ~c->set[OCI_CAP_PERMITTED];
 
 	if (stray)
-		oddity(p, KERR_CAPABILITY, place(c->at, "effective"),
+		warning(p, KERR_CAPABILITY, place(c->at, "effective"),
 			"%s is effective and not permitted",
 			oci_capability_name((unsigned)__builtin_ctzll(stray)));
 	stray = c->set[OCI_CAP_AMBIENT] &
@@ -144,9 +179,12 @@ void check_process(struct parse *p, struct oci_process *process)
 			fault(p, KERR_CONFIG_CONFLICT, place(l->at, "soft"),
 				"the soft limit is above the hard limit");
 		for (size_t j = 0; j < i; j++)
-			if (process->rlimits.v[j].type == l->type && json_get(l->at, "type"))
+			if (process->rlimits.v[j].type == l->type && typed(l->at, l->type) &&
+				typed(process->rlimits.v[j].at, l->type)) {
 				fault(p, KERR_CONFIG_DUPLICATE, place(l->at, "type"),
 					"%s stands twice", oci_rlimit_name(l->type));
+				break;
+			}
 	}
 	if (process->scheduler)
 		check_scheduler(p, process->scheduler);
@@ -159,7 +197,7 @@ void check_process(struct parse *p, struct oci_process *process)
 		fault(p, KERR_CONFIG_VALUE, place(process->affinity.at, "final"),
 			"'%.60s' is no CPU list", process->affinity.final);
 	if (process->console.at && !process->terminal)
-		oddity(p, KERR_CONFIG_CONFLICT, place(at, "consoleSize"),
+		warning(p, KERR_CONFIG_CONFLICT, place(at, "consoleSize"),
 			"consoleSize has no effect without terminal");
 }
 
@@ -183,11 +221,11 @@ static void check_mount(struct parse *p, const struct oci_spec *s, const struct 
 	if (m->destination && m->destination[0] == '\0')
 		fault(p, KERR_CONFIG_VALUE, place(m->at, "destination"), "destination is empty");
 	else if (m->destination && m->destination[0] != '/')
-		oddity(p, KERR_CONFIG_VALUE, place(m->at, "destination"),
+		warning(p, KERR_CONFIG_VALUE, place(m->at, "destination"),
 			"destination is not absolute: it is taken from /");
-	if (bind && (m->source == NULL || *m->source == '\0'))
+	if (bind && (m->source ? *m->source == '\0' : json_get(m->at, "source") == NULL))
 		fault(p, KERR_CONFIG_REQUIRED, m->at, "a bind mount needs a source");
-	if (!bind && m->type == NULL && !has_option(m, "remount"))
+	if (!bind && json_get(m->at, "type") == NULL && !has_option(m, "remount"))
 		fault(p, KERR_CONFIG_REQUIRED, m->at, "a mount that is no bind needs a type");
 	if ((m->uids.n == 0) != (m->gids.n == 0))
 		fault(p, KERR_CONFIG_CONFLICT,
@@ -200,8 +238,27 @@ static void check_mount(struct parse *p, const struct oci_spec *s, const struct 
 		fault(p, KERR_CONFIG_CONFLICT, place(m->at, "options"),
 			"idmap needs mappings, or a user namespace");
 	if (has_option(m, "ro") && has_option(m, "rw"))
-		oddity(p, KERR_CONFIG_CONFLICT, place(m->at, "options"),
+		warning(p, KERR_CONFIG_CONFLICT, place(m->at, "options"),
 			"ro and rw in one mount: the last one counts");
+}
+
+/* Legal, and seldom meant. */
+static void check_covered(struct parse *p, const struct oci_spec *s)
+{
+	for (size_t i = 0; i < s->mounts.n; i++) {
+		const struct oci_mount *m = &s->mounts.v[i];
+		const struct json *at = place(m->at, "destination");
+
+		for (size_t j = 0; m->destination && j < i; j++)
+			if (str_eq(m->destination, s->mounts.v[j].destination)) {
+				warning(p, KERR_CONFIG_DUPLICATE, at, "covers mount %zu", j);
+				break;
+			}
+		for (size_t j = 0; m->destination && j < s->linux_.masked.n; j++)
+			if (strcmp(m->destination, s->linux_.masked.v[j]) == 0)
+				warning(p, KERR_CONFIG_CONFLICT, at,
+					"is a masked path too: nobody will see the mount");
+	}
 }
 
 /* ---- linux
@@ -212,25 +269,32 @@ static void check_namespaces(struct parse *p, const struct oci_spec *s)
 	const struct oci_linux *l = &s->linux_;
 	const struct oci_ns *user = oci_find_ns(s, OCI_NS_USER),
 			    *time = oci_find_ns(s, OCI_NS_TIME);
+	const struct json *uids = json_get(l->at, "uidMappings"),
+			  *gids = json_get(l->at, "gidMappings");
+	bool has_uids = uids && (uids->type != JSON_ARRAY || uids->n),
+	     has_gids = gids && (gids->type != JSON_ARRAY || gids->n);
 
 	for (size_t i = 0; i < l->namespaces.n; i++)
 		for (size_t j = 0; j < i; j++)
 			if (l->namespaces.v[i].type == l->namespaces.v[j].type &&
-				json_get(l->namespaces.v[i].at, "type"))
+				typed(l->namespaces.v[i].at, l->namespaces.v[i].type) &&
+				typed(l->namespaces.v[j].at, l->namespaces.v[j].type)) {
 				fault(p, KERR_CONFIG_DUPLICATE, l->namespaces.v[i].at,
 					"the %s namespace stands twice",
 					oci_ns_name((enum oci_namespace)l->namespaces.v[i].type));
+				break;
+			}
 	if (user == NULL && (l->uids.n || l->gids.n))
 		fault(p, KERR_CONFIG_CONFLICT,
 			place(l->at, l->uids.n ? "uidMappings" : "gidMappings"),
 			"id mappings need a user namespace");
-	if (user && user->path == NULL && l->uids.n == 0 && l->gids.n == 0)
+	if (user && user->path == NULL && !has_uids && !has_gids)
 		fault(p, KERR_CONFIG_CONFLICT, user->at,
 			"a new user namespace needs uidMappings and gidMappings");
 	if (user && user->path && (l->uids.n || l->gids.n))
 		fault(p, KERR_CONFIG_CONFLICT, place(l->at, "uidMappings"),
 			"a user namespace that is joined has its mappings already");
-	if ((l->uids.n == 0) != (l->gids.n == 0))
+	if (has_uids != has_gids)
 		fault(p, KERR_CONFIG_CONFLICT,
 			place(l->at, l->uids.n ? "uidMappings" : "gidMappings"),
 			"uidMappings and gidMappings go together");
@@ -311,12 +375,14 @@ static void check_devices(struct parse *p, const struct oci_linux *l)
 	for (size_t i = 0; i < l->devices.n; i++) {
 		const struct oci_device *d = &l->devices.v[i];
 
-		if (d->type && d->type != S_IFIFO && (!d->major.set || !d->minor.set))
+		if (typed(d->at, d->type) && d->type != S_IFIFO && (!d->major.set || !d->minor.set))
 			fault(p, KERR_CONFIG_REQUIRED, d->at, "a device needs major and minor");
 		for (size_t j = 0; j < i; j++)
-			if (d->path && str_eq(d->path, l->devices.v[j].path))
+			if (d->path && str_eq(d->path, l->devices.v[j].path)) {
 				fault(p, KERR_CONFIG_DUPLICATE, place(d->at, "path"),
 					"%.200s stands twice", d->path);
+				break;
+			}
 	}
 	for (size_t i = 0; i < l->resources.devices.n; i++) {
 		const struct oci_device_rule *r = &l->resources.devices.v[i];
@@ -337,7 +403,7 @@ static void check_memory(struct parse *p, const struct oci_memory *m)
 	if (m->swap.set && m->swap.v > 0 && !m->limit.set)
 		fault(p, KERR_CONFIG_CONFLICT, place(m->at, "swap"), "swap needs a memory limit");
 	if (m->reservation.set && m->limit.set && m->limit.v >= 0 && m->reservation.v > m->limit.v)
-		oddity(p, KERR_CONFIG_CONFLICT, place(m->at, "reservation"),
+		warning(p, KERR_CONFIG_CONFLICT, place(m->at, "reservation"),
 			"the reservation is above the limit");
 }
 
@@ -376,9 +442,11 @@ static void check_resources(struct parse *p, const struct oci_resources *r)
 			fault(p, KERR_CONFIG_VALUE, place(h->at, "pageSize"),
 				"'%.40s' is no page size such as 2MB", h->size);
 		for (size_t j = 0; j < i; j++)
-			if (h->size && str_eq(h->size, r->hugepages.v[j].size))
+			if (h->size && str_eq(h->size, r->hugepages.v[j].size)) {
 				fault(p, KERR_CONFIG_DUPLICATE, place(h->at, "pageSize"),
 					"%.40s stands twice", h->size);
+				break;
+			}
 	}
 	for (size_t i = 0; i < r->rdma.n; i++)
 		if (!r->rdma.v[i].handles.set && !r->rdma.v[i].objects.set)
@@ -406,14 +474,17 @@ static bool takes_errno(int action)
 	return action == OCI_ACT_ERRNO || action == OCI_ACT_TRACE;
 }
 
-static const char *const architectures[] = { "X86", "X86_64", "X32", "ARM", "AARCH64", "MIPS",
-	"MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC", "PPC64", "PPC64LE",
-	"S390", "S390X", "PARISC", "PARISC64", "RISCV64", "LOONGARCH64", "M68K", "SH", "SHEB" };
+const char *const seccomp_architectures[] = { "SCMP_ARCH_X86", "SCMP_ARCH_X86_64", "SCMP_ARCH_X32",
+	"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64",
+	"SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32",
+	"SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390",
+	"SCMP_ARCH_S390X", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64",
+	"SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH", "SCMP_ARCH_SHEB", NULL };
 
 static bool is_architecture(const char *s)
 {
-	for (size_t i = 0; i < ARRAY_LEN(architectures); i++)
-		if (str_starts(s, "SCMP_ARCH_") && strcmp(s + 10, architectures[i]) == 0)
+	for (const char *const *name = seccomp_architectures; *name; name++)
+		if (strcmp(s, *name) == 0)
 			return true;
 	return false;
 }
@@ -529,6 +600,9 @@ void check_spec(struct parse *p, struct oci_spec *s)
 		fault(p, KERR_CONFIG_REQUIRED, s->at, "'root' is missing");
 	if (s->root.path && *s->root.path == '\0')
 		fault(p, KERR_CONFIG_VALUE, place(s->root.at, "path"), "root.path is empty");
+	else if (s->root.path && has_component(s->root.path, ".."))
+		warning(p, KERR_CONFIG_VALUE, place(s->root.at, "path"),
+			"the root file system is outside of the bundle");
 	s->has_process = s->process.at != NULL;
 	if (s->has_process)
 		check_process(p, &s->process);
@@ -540,6 +614,7 @@ void check_spec(struct parse *p, struct oci_spec *s)
 	}
 	for (size_t i = 0; i < s->mounts.n; i++)
 		check_mount(p, s, &s->mounts.v[i]);
+	check_covered(p, s);
 	check_linux(p, s);
 	check_name(p, place(s->at, "hostname"), s->hostname);
 	check_name(p, place(s->at, "domainname"), s->domainname);

@@ -48,18 +48,18 @@ static const struct name_value propagations[] = { { "private", MS_PRIVATE },
 	{ "shared", MS_SHARED }, { "slave", MS_SLAVE }, { "unbindable", MS_UNBINDABLE },
 	{ "rprivate", MS_PRIVATE | MS_REC }, { "rshared", MS_SHARED | MS_REC },
 	{ "rslave", MS_SLAVE | MS_REC }, { "runbindable", MS_UNBINDABLE | MS_REC }, { NULL, 0 } };
-static const struct name_value actions[] = { { "SCMP_ACT_KILL", OCI_ACT_KILL },
+const struct name_value seccomp_actions[] = { { "SCMP_ACT_KILL", OCI_ACT_KILL },
 	{ "SCMP_ACT_KILL_PROCESS", OCI_ACT_KILL_PROCESS },
 	{ "SCMP_ACT_KILL_THREAD", OCI_ACT_KILL_THREAD }, { "SCMP_ACT_TRAP", OCI_ACT_TRAP },
 	{ "SCMP_ACT_ERRNO", OCI_ACT_ERRNO }, { "SCMP_ACT_TRACE", OCI_ACT_TRACE },
 	{ "SCMP_ACT_ALLOW", OCI_ACT_ALLOW }, { "SCMP_ACT_LOG", OCI_ACT_LOG },
 	{ "SCMP_ACT_NOTIFY", OCI_ACT_NOTIFY }, { NULL, 0 } };
-static const struct name_value operators[] = { { "SCMP_CMP_NE", OCI_CMP_NE },
+const struct name_value seccomp_operators[] = { { "SCMP_CMP_NE", OCI_CMP_NE },
 	{ "SCMP_CMP_LT", OCI_CMP_LT }, { "SCMP_CMP_LE", OCI_CMP_LE }, { "SCMP_CMP_EQ", OCI_CMP_EQ },
 	{ "SCMP_CMP_GE", OCI_CMP_GE }, { "SCMP_CMP_GT", OCI_CMP_GT },
 	{ "SCMP_CMP_MASKED_EQ", OCI_CMP_MASKED_EQ }, { NULL, 0 } };
-static const struct name_value filter_flags[] = { { "SECCOMP_FILTER_FLAG_TSYNC",
-							  SECCOMP_FILTER_FLAG_TSYNC },
+const struct name_value seccomp_flags[] = { { "SECCOMP_FILTER_FLAG_TSYNC",
+						    SECCOMP_FILTER_FLAG_TSYNC },
 	{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG },
 	{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
 	{ "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV },
@@ -400,15 +400,15 @@ static const struct field arg_rows[] = {
 	{ "value", F_U64, AT(struct oci_seccomp_arg, value), U64, .required = true,
 		.doc = "compared with" },
 	{ "valueTwo", F_U64, AT(struct oci_seccomp_arg, value_two), U64, .doc = "for MASKED_EQ" },
-	{ "op", F_NAME, AT(struct oci_seccomp_arg, op), .names = operators, .required = true,
-		.doc = "comparison" },
+	{ "op", F_NAME, AT(struct oci_seccomp_arg, op), .names = seccomp_operators,
+		.required = true, .doc = "comparison" },
 };
 static const struct fields arg_fields = TABLE(arg_rows, struct oci_seccomp_arg);
 static const struct field scmp_rows[] = {
 	{ "names", F_STRINGS, AT(struct oci_seccomp_rule, names), .required = true,
 		.doc = "system calls" },
-	{ "action", F_NAME, AT(struct oci_seccomp_rule, action), .names = actions, .required = true,
-		.doc = "what happens" },
+	{ "action", F_NAME, AT(struct oci_seccomp_rule, action), .names = seccomp_actions,
+		.required = true, .doc = "what happens" },
 	{ "errnoRet", F_OPT_U64, AT(struct oci_seccomp_rule, errno_ret), 0, 65535,
 		.doc = "for ERRNO and TRACE" },
 	{ "args", F_LIST, AT(struct oci_seccomp_rule, args), .sub = &arg_fields,
@@ -416,13 +416,13 @@ static const struct field scmp_rows[] = {
 };
 static const struct fields scmp_fields = TABLE(scmp_rows, struct oci_seccomp_rule);
 static const struct field seccomp_rows[] = {
-	{ "defaultAction", F_NAME, AT(struct oci_seccomp, default_action), .names = actions,
+	{ "defaultAction", F_NAME, AT(struct oci_seccomp, default_action), .names = seccomp_actions,
 		.required = true, .doc = "else" },
 	{ "defaultErrnoRet", F_OPT_U64, AT(struct oci_seccomp, default_errno), 0, 65535,
 		.doc = "for ERRNO and TRACE" },
 	{ "architectures", F_STRINGS, AT(struct oci_seccomp, architectures), .most = 64,
 		.doc = "SCMP_ARCH_..." },
-	{ "flags", F_NAMES, AT(struct oci_seccomp, flags), .names = filter_flags,
+	{ "flags", F_NAMES, AT(struct oci_seccomp, flags), .names = seccomp_flags,
 		.doc = "SECCOMP_FILTER_FLAG_..." },
 	{ "listenerPath", F_STRING, AT(struct oci_seccomp, listener_path),
 		.doc = "socket that gets the notify fd" },

@@ -10,7 +10,9 @@ static int by_place(const void *x, const void *y)
 
 	if (a->line != b->line)
 		return a->line < b->line ? -1 : 1;
-	return a->column < b->column ? -1 : a->column > b->column;
+	if (a->column != b->column)
+		return a->column < b->column ? -1 : 1;
+	return strcmp(a->message, b->message); /* qsort() keeps no order of its own */
 }
 
 static void sort_faults(struct kerr *report)

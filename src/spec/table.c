@@ -3,7 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MOST_ENTRIES = 4096, MOST_STRING = 65536 };
+/* A report of more faults helps nobody, and a stranger's file sizes it. */
+enum { MOST_ENTRIES = 4096, MOST_STRING = 65536, MOST_FAULTS = 500 };
 
 struct list {
 	void *v;
@@ -15,7 +16,7 @@ static void report(struct parse *p, struct kerr *to, enum kerr_code code, const 
 {
 	struct kerr one = KERR_INIT;
 
-	if (to == NULL)
+	if (to == NULL || to->nfaults >= MOST_FAULTS)
 		return;
 	kerr_vfail(&one, code, 0, fmt, ap);
 	if (v)
@@ -41,7 +42,7 @@ void warning(struct parse *p, enum kerr_code code, const struct json *v, const c
 	va_end(ap);
 }
 
-void oddity(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
+void misspelt(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -52,7 +53,9 @@ void oddity(struct parse *p, enum kerr_code code, const struct json *v, const ch
 
 static void take(struct parse *p, struct kerr *one)
 {
-	kerr_add(p->faults, one);
+	if (p->faults->nfaults < MOST_FAULTS)
+		kerr_add(p->faults, one);
+	kerr_clear(one);
 }
 
 static bool is_type(struct parse *p, const struct json *v, enum json_type type)
@@ -255,8 +258,7 @@ static void read_field(struct parse *p, const struct field *f, const struct json
 		break;
 	case F_NAME:
 		n = by_name(p, v, f->names);
-		if (n)
-			*(int *)to = (int)n->value;
+		*(int *)to = n ? (int)n->value : -1;
 		break;
 	case F_NAME_OPT:
 		n = by_name(p, v, f->names);
@@ -317,9 +319,9 @@ static void unknown_key(struct parse *p, const struct fields *t, const struct js
 				str_distance(t->v[i].name, member->key, 2) <= 2))
 			near = &t->v[i];
 	if (near)
-		oddity(p, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s': did you mean '%s'?",
+		misspelt(p, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s': did you mean '%s'?",
 			member->key, near->name);
-	else /* an unknown property must be ignored, says the specification */
+	else if (p->o && p->o->strict) /* it must be ignored, says the specification */
 		warning(p, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s' is ignored",
 			member->key);
 }

@@ -54,7 +54,6 @@ struct parse {
 	struct arena *a;
 	const struct spec_options *o;
 	struct kerr *faults, *warnings;
-	bool secret; /* within process.env */
 };
 /* Reads @object into @out by @t: reports each fault, returns nothing. */
 void table_read(struct parse *p, const struct fields *t, const struct json *object, void *out);
@@ -62,11 +61,14 @@ void fault(struct parse *p, enum kerr_code code, const struct json *v, const cha
 	PRINTF_LIKE(4, 5);
 void warning(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
-/* Odd but legal: a warning, and a fault in strict mode. */
-void oddity(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
+/* A misspelt key: a warning, and a fault in strict mode. */
+void misspelt(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
 extern const struct fields config_fields, process_fields;
+/* Each ends with a NULL name. */
+extern const struct name_value seccomp_actions[], seccomp_operators[], seccomp_flags[];
+extern const char *const seccomp_architectures[];
 void check_spec(struct parse *p, struct oci_spec *s);
 void check_process(struct parse *p, struct oci_process *process);
 
