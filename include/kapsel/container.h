@@ -26,9 +26,10 @@ struct container_order {
 	int cache;		 /* seccomp programs by content; -1: none */
 	bool sibling;		 /* init becomes our parent's child (CLONE_PARENT) */
 	bool death_signal;	 /* init dies with its parent */
-	bool parent_stays; /* the plan's cgroup parent is another's to remove */
+	bool parent_stays;	 /* the plan's cgroup parent is another's to remove */
 	int exec_target;	 /* pidfd of the init to join; -1 for a create */
 	const char *exec_cgroup; /* its cgroup_save() text */
+	int netns; /* from container_stock_net(), for a plan with a new one; 0 or -1: none */
 	/* Once, before any hook or mount: tells the monitor. */
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);
 	/* With a terminal: the pty's master; the callee owns it. */
@@ -50,6 +51,15 @@ struct container_order {
  * main(), before anything is begun. Return: 0, or -1: KERR_PROCESS_SETUP; else it does not return.
  */
 int container_shield(char *const *argv, struct kerr *e);
+
+/**
+ * container_stock_net() - a new network namespace with lo up, made before there is an order
+ *
+ * It costs the kernel half a millisecond, which a started executor that waits has. Used where the
+ * plan has a new network namespace and no user namespace, which would have to own it. Return: an fd
+ * that the caller owns, or -1: KERR_NAMESPACE.
+ */
+int container_stock_net(struct kerr *e);
 
 struct container; /* between create and the end of the executor */
 

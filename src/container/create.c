@@ -454,6 +454,10 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		b.args.flags |= CLONE_PARENT;
 	else
 		b.args.exit_signal = SIGCHLD;
+	if (b.args.flags & CLONE_NEWNET && !user && !joined && c->o->netns > 0) {
+		b.args.flags &= ~(uint64_t)CLONE_NEWNET;
+		c->netns = c->o->netns; /* init enters it */
+	}
 	if (c->cgroup && cgroup_v2_fd(c->cgroup) >= 0) {
 		b.args.flags |= CLONE_INTO_CGROUP;
 		b.args.cgroup = (unsigned)cgroup_v2_fd(c->cgroup);
@@ -475,6 +479,22 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		c->start_time = process_start_time(c->pid);
 	}
 	return rc;
+}
+
+int container_stock_net(struct kerr *e)
+{
+	CLEANUP_FD int own = proc_ns(ns_files[OCI_NS_NETWORK], e);
+	CLEANUP_FD int made = -1;
+
+	if (own < 0)
+		return -1;
+	if (unshare(CLONE_NEWNET) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "new network namespace");
+	if (set_lo_up(e) == 0)
+		made = proc_ns(ns_files[OCI_NS_NETWORK], e);
+	if (setns(own, CLONE_NEWNET) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "go back to the network namespace");
+	return fd_take(&made);
 }
 
 /* ---- the turns
@@ -689,8 +709,8 @@ struct container *container_create(const struct container_order *o, struct kerr 
 
 	c->o = o;
 	c->p = o->plan;
-	c->pidfd = c->sync = c->listen = c->root = c->empty = c->slave = c->status = c->old_time =
-		-1;
+	c->pidfd = c->netns = c->sync = c->listen = c->root = c->empty = c->slave = c->status =
+		c->old_time = -1;
 	if (run_all(c, e)) {
 		undo(c);
 		container_free(c);

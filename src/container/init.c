@@ -64,17 +64,23 @@ static int cgroup_namespace(struct container *c, const struct op *op, size_t i, 
 		       : 0;
 }
 
-static int loopback(struct container *c, const struct op *op, size_t i, struct kerr *e)
+int set_lo_up(struct kerr *e)
 {
 	CLEANUP_FD int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq r = { .ifr_name = "lo" };
 
-	UNUSED_ARGS;
 	if (s < 0)
 		return 0; /* a kernel without IPv4 has no 127.0.0.1 to miss */
 	r.ifr_flags = IFF_UP | IFF_RUNNING;
 	return ioctl(s, SIOCSIFFLAGS, &r) < 0 ? kerr_fail(e, KERR_NAMESPACE, errno, "set lo up")
 					      : 0;
+}
+
+static int loopback(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)op;
+	(void)i;
+	return c->netns >= 0 ? 0 /* up already */ : set_lo_up(e);
 }
 
 static int symlink_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -623,6 +629,7 @@ static int keep_ours(struct container *c, struct kerr *e)
 		keep[n++] = c->o->stdio[i];
 	keep[n++] = c->sync;
 	keep[n++] = c->listen;
+	keep[n++] = c->netns;
 	keep[n++] = c->o->exec_target;
 	keep[n++] = proc_root(e);
 	return close_around(keep, n, e);
@@ -659,6 +666,8 @@ static int begin(struct container *c, struct kerr *e)
 	if (c->o->exec_target >= 0)
 		return enter_container(c, e);
 	proc_close(); /* the executor's is of its pid namespace */
+	if (c->netns >= 0 && setns(c->netns, CLONE_NEWNET) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "enter the network namespace");
 	return proc_root(e) < 0 || enter_namespaces(c, e) ? -1 : 0;
 }
 

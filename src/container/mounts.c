@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
@@ -75,9 +76,11 @@ static int map_namespace(const struct op_mount *m, struct kerr *e)
 		.exit_signal = SIGCHLD };
 	long pid = sys_clone3(&a, sizeof a);
 
-	if (pid == 0)
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		for (;;)
 			pause();
+	}
 	if (pid < 0)
 		return kerr_fail(e, KERR_IDMAP, errno, "user namespace of an idmapped mount");
 	write_map(&uids, m->uids, m->nuids);

@@ -19,6 +19,7 @@ struct container {
 	size_t nfd;	  /* operations, and after them one for each hierarchy's cgroup bind */
 	uint64_t *id;	  /* in init, by operation: the mount it has made, or ID_ABSENT; as fd */
 	int cgroup_binds; /* how many of those */
+	int netns;	  /* from the stock, to be entered by init; -1 */
 	int old_time;	  /* our own time namespace, to go back to */
 	/* init's side */
 	int root;   /* the root file system's mount */
@@ -39,6 +40,7 @@ struct container {
 #define ID_ABSENT UINT64_MAX
 
 typedef int (*op_fn)(struct container *c, const struct op *op, size_t i, struct kerr *e);
+int set_lo_up(struct kerr *e);
 int ns_flag(enum oci_namespace t);		 /* CLONE_NEW* */
 const char *ns_file(enum oci_namespace t);	 /* "self/ns/net" */
 void cpu_list(const char *list, cpu_set_t *out); /* "0-3,7" */

@@ -19,6 +19,7 @@ struct executor {
 	int stdio[3]; /* the container's ends */
 	int ours[3];  /* the monitor's ends */
 	int master;
+	int netns; /* made before there was an order; -1 */
 	bool exec, told;
 };
 
@@ -178,8 +179,9 @@ static int prepared(struct executor *x, struct kerr *e)
 	wire_str(&m, TAG_STOP_SIGNAL, stop);
 	wire_str(&m, TAG_ROOTFS, x->j.spec.root.path);
 	wire_str(&m, TAG_DIGEST, x->j.digest);
-	wire_u64(&m, TAG_FLAGS, (x->j.spec.process.terminal ? WIRE_TERMINAL : 0) |
-		(x->j.spec.hooks.kind[OCI_HOOK_POSTSTOP].n ? WIRE_HAS_POSTSTOP : 0));
+	wire_u64(&m, TAG_FLAGS,
+		(x->j.spec.process.terminal ? WIRE_TERMINAL : 0) |
+			(x->j.spec.hooks.kind[OCI_HOOK_POSTSTOP].n ? WIRE_HAS_POSTSTOP : 0));
 	if (wire_send(DAEMON, &m, deadline_in_ms(ANSWER_MS), e))
 		return -1;
 	if (wire_recv(DAEMON, &in, deadline_in_ms(ANSWER_MS), e) <= 0)
@@ -198,6 +200,7 @@ static struct container_order order_of(struct executor *x, int cache)
 {
 	struct container_order o = { .plan = &x->j.plan,
 		.bundle = x->j.bundle_dir,
+		.netns = x->netns,
 		.run_dir = x->j.run_dir,
 		.cache = cache,
 		.sibling = true,
@@ -224,8 +227,8 @@ static int read_override(struct executor *x, struct spec_override *o, struct ker
 		       : 0;
 }
 
-/* The caller's fd says which directory it is; but one from another mount namespace cannot be copied into
- * ours. The same directory, reached by its path from here, can. */
+/* The caller's fd says which directory it is; but one from another mount namespace cannot be copied
+ * into ours. The same directory, reached by its path from here, can. */
 static void reach_from_here(struct executor *x)
 {
 	struct stat theirs, ours;
@@ -234,7 +237,8 @@ static void reach_from_here(struct executor *x)
 	if (x->j.bundle == NULL || fd_stat(x->j.bundle_dir, &theirs, NULL))
 		return;
 	fd = path_host(AT_FDCWD, x->j.bundle, O_RDONLY | O_DIRECTORY, NULL);
-	if (fd >= 0 && fd_stat(fd, &ours, NULL) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino) {
+	if (fd >= 0 && fd_stat(fd, &ours, NULL) == 0 && ours.st_dev == theirs.st_dev &&
+		ours.st_ino == theirs.st_ino) {
 		close(x->j.bundle_dir);
 		x->j.bundle_dir = fd;
 	} else {
@@ -319,6 +323,13 @@ static int order_start(struct executor *x, struct kerr *e)
 
 	if (rc == 0)
 		rc = container_start(x->j.run_dir, deadline_in_ms(60000), e);
+	if (rc == 0 && container_check_filter(x->j.pid, &x->j.spec, e)) {
+		CLEANUP_FD int init = pidfd_open_known(r.pid, r.start_time, NULL);
+
+		if (init >= 0)
+			pidfd_signal(init, SIGKILL, NULL);
+		rc = -1;
+	}
 	if (rc == 0) {
 		executor_state(x, "running", &state);
 		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTART, &state, e);
@@ -337,7 +348,10 @@ static int order_poststop(struct executor *x, struct kerr *e)
 
 	if (rc == 0) {
 		executor_state(x, "stopped", &state);
-		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTOP, &state, e) || answer(x, WIRE_STARTED, -1, e) ? -1 : 0;
+		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTOP, &state, e) ||
+				     answer(x, WIRE_STARTED, -1, e)
+			     ? -1
+			     : 0;
 	}
 	record_free(&r);
 	return rc;
@@ -408,18 +422,20 @@ static void quiet(void)
 
 int executor_main(int argc, char **argv)
 {
-	struct executor x = { .stdio = { -1, -1, -1 }, .ours = { -1, -1, -1 }, .master = -1 };
+	struct executor x = {
+		.stdio = { -1, -1, -1 }, .ours = { -1, -1, -1 }, .master = -1, .netns = -1
+	};
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wire_out ready;
 	int rc = -1;
 
-	(void)argc;
-	(void)argv;
 	quiet();
 	umask(022); /* what a container begins with; files of ours say their modes */
 	job_init(&x.j);
 	if (proc_root(&e) < 0 || facts_read(&x.j.facts, &e))
 		return failed(&e);
+	if (argc > 1 && str_eq(argv[1], "--stock")) /* none is no fault: it is made at the clone */
+		x.netns = container_stock_net(NULL);
 	wire_begin(&ready, WIRE_READY);
 	if (wire_send(DAEMON, &ready, deadline_in_ms(ANSWER_MS), &e))
 		return 1;

@@ -566,7 +566,8 @@ static int run_hooks(
 	CLEANUP_BUF struct buf state = BUF_INIT;
 
 	j->run_dir = fcntl(run_dir, F_DUPFD_CLOEXEC, 3);
-	if (job_reload(j, e))
+	if (job_reload(j, e) ||
+		(kind == OCI_HOOK_POSTSTART && container_check_filter(j->pid, &j->spec, e)))
 		return -1;
 	state_json(j, status, &state);
 	return container_hooks(&j->spec, kind, &state, e);
@@ -977,7 +978,7 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	const struct command *c;
 
 	if (argc && str_eq(argv[0], "--executor"))
-		return executor_main(argc - 1, argv + 1);
+		return executor_main(argc, argv);
 	if (argc && (str_eq(argv[0], "--version") || str_eq(argv[0], "-v"))) {
 		printf("kapsel-oci version %s\ncommit: unknown\nspec: %s\n", KAPSEL_VERSION,
 			KAPSEL_SPEC_MAX);
