@@ -206,7 +206,8 @@ void logs_remove(struct daemon *d, const char *id);
 
 int recover(struct daemon *d, struct kerr *e);
 void recover_state(struct container *c, struct wire_in *in);
-int bundle_open_as(const struct peer *p, const char *path, struct kerr *e);
+/* @given: a descriptor from the caller, owned from now on, or -1 for @path */
+int bundle_open_as(const struct peer *p, int given, const char *path, struct kerr *e);
 int service_listener(void); /* LISTEN_FDS; -1: none */
 void service_notify(const char *text);
 int service_log(const char *format, const char *level);

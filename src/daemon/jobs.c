@@ -81,12 +81,9 @@ static int open_bundle(struct job *j, const struct json *p, struct kerr *e)
 		return kerr_fail(e, KERR_CONFIG_REQUIRED, 0, "bundle or bundleFd is needed");
 	if (j->bundle < 0 && *path != '/')
 		return kerr_fail(e, KERR_BUNDLE_MISSING, 0, "%s is not an absolute path", path);
-	if (j->bundle < 0)
-		j->bundle = bundle_open_as(api_call_peer(j->call), path, e);
+	j->bundle = bundle_open_as(api_call_peer(j->call), j->bundle, path, e);
 	if (j->bundle < 0)
 		return -1;
-	if (!fd_is_dir(j->bundle))
-		return kerr_fail(e, KERR_BUNDLE_MISSING, ENOTDIR, "the bundle");
 	if (path == NULL && fd_path(j->bundle, &b, NULL) == 0)
 		path = b.data;
 	j->bundle_path = mem_strdup(path ? path : "");
