@@ -4,6 +4,7 @@
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>

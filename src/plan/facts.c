@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -133,7 +134,7 @@ static int read_rights(struct facts *f, struct kerr *e)
 	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
 		struct rlimit r;
 
-		f->rlimit[i].known = getrlimit(i, &r) == 0;
+		f->rlimit[i].known = syscall(SYS_prlimit64, 0, i, NULL, &r) == 0;
 		f->rlimit[i].hard =
 			f->rlimit[i].known && r.rlim_max != RLIM_INFINITY ? r.rlim_max : UINT64_MAX;
 	}
