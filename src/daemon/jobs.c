@@ -797,7 +797,9 @@ static void made(struct job *j, struct wire_in *in)
 	struct daemon *d = j->d;
 	struct container *c = j->c;
 	bool runs = in->type == WIRE_STARTED;
-	const char *by = j->call ? by_of(j->call, j->run ? "Run" : "Create") : NULL;
+	/* The call and what is its own goes with the answer. */
+	CLEANUP_FREE char *by =
+		j->call ? mem_strdup(by_of(j->call, j->run ? "Run" : "Create")) : NULL;
 	struct exit_record *early = c->early;
 
 	c->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);

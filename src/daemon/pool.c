@@ -251,7 +251,9 @@ int programs_find(struct daemon *d, struct kerr *e)
 
 static int pair_spawn(struct daemon *d, int monitor_end, int executor_end, struct kerr *e)
 {
-	const char *argv[] = { "kapsel-monitor", "--pool", d->oci, NULL };
+	/* Only one that waits has time to make things ahead. */
+	const char *argv[] = { "kapsel-monitor", "--pool", d->oci,
+		d->config.pool ? "--stock" : NULL, NULL };
 	const int fds[] = { -1, -1, 2, monitor_end, executor_end };
 	const struct spawn s = { .path = d->monitor_program,
 		.exe_fd = -1,

@@ -114,7 +114,6 @@ void call_wait(struct daemon *d, struct api_call *call)
 	uint64_t ms = json_get_u64(p, "timeoutMs", UINT64_MAX);
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wait_group *g;
-	bool over = false;
 
 	if (ids == NULL || ids->n == 0 || ids->n > WAIT_MOST) {
 		kerr_fail(&e, ids && ids->n ? KERR_LIMIT : KERR_CONFIG_REQUIRED, 0,
@@ -145,8 +144,6 @@ void call_wait(struct daemon *d, struct api_call *call)
 		const char *uid = json_get_string(json_get(p, "uids"), v->text, NULL);
 		CLEANUP_BUF struct buf b = BUF_INIT;
 
-		if (over)
-			break;
 		if (c && uid && !str_eq(uid, c->uid))
 			c = NULL;
 		if (c && !already(c, until)) {
@@ -160,10 +157,9 @@ void call_wait(struct daemon *d, struct api_call *call)
 			: uid ? uid
 			      : "",
 			c ? life_name(c->life) : "removed", c ? c->exit : NULL);
-		over = group_answer(g, &b);
+		if (group_answer(g, &b))
+			return; /* and everything of the call is gone */
 	}
-	if (over)
-		return;
 	api_call_gone(call, group_gone, g);
 	if (ms != UINT64_MAX)
 		loop_timer(d->loop, &g->timer, deadline_in_ms(ms));
