@@ -315,17 +315,24 @@ static const yajl_callbacks callbacks = {
 	.yajl_end_array = on_array_end,
 };
 
-static void syntax_error(struct reader *r, const char *otherwise)
+/* yajl counts as consumed what its lexer has looked at, which is not yet where the fault is. */
+static size_t syntax_offset(struct reader *r, const char *message)
+{
+	if (strstr(message, "premature EOF"))
+		return r->len;
+	return strstr(message, "inside") ? yajl_get_bytes_consumed(r->yajl) : token_start(r);
+}
+
+static void syntax_error(struct reader *r)
 {
 	unsigned char *text = yajl_get_error(r->yajl, 0, (const unsigned char *)r->text, r->len);
+	const char *message = text ? (const char *)text : "error: not understood";
 	/* "lexical error: invalid char in json text.\n": the middle part is for people. */
-	const char *s = text ? strstr((const char *)text, ": ") : NULL;
-	size_t at = yajl_get_bytes_consumed(r->yajl);
+	const char *s = strstr(message, ": ");
 	CLEANUP_FREE char *what =
-		s ? mem_strndup(s + 2, strcspn(s + 2, ".\n")) : mem_strdup(otherwise);
+		mem_strndup(s ? s + 2 : message, strcspn(s ? s + 2 : message, ".\n"));
+	size_t at = syntax_offset(r, message);
 
-	if (at > r->at && at > 0)
-		at--; /* yajl has stepped over the byte that it did not like */
 	fail_at(r, KERR_JSON_SYNTAX, at < r->counted ? r->counted : at, what);
 	if (text)
 		yajl_free_error(r->yajl, text);
@@ -340,7 +347,7 @@ static int run(struct reader *r)
 	if (status == yajl_status_client_canceled)
 		return -1;
 	if (status != yajl_status_ok) {
-		syntax_error(r, "the document ends too early");
+		syntax_error(r);
 		return -1;
 	}
 	if (r->root == NULL)

@@ -48,6 +48,15 @@ static bool is_list(const char *s) /* "0-3,7" */
 	return *s == '\0' && s[-1] != ',';
 }
 
+/* Is the member there, a whole number, and so read? Else it has a fault of its own already. */
+static bool whole(const struct json *at, const char *name)
+{
+	const struct json *v = json_get(at, name);
+	uint64_t n;
+
+	return v && v->type == JSON_NUMBER && str_to_u64(v->text, &n) == 0;
+}
+
 /* Has entry @at a type that was understood? */
 static bool typed(const struct json *at, int type)
 {
@@ -107,6 +116,8 @@ static void check_env(struct parse *p, const struct json *list)
 {
 	size_t i = 0;
 
+	if (list && list->type != JSON_ARRAY)
+		return;
 	/* Values are secret: only the index is named. */
 	json_each(item, list)
 	{
@@ -175,7 +186,7 @@ void check_process(struct parse *p, struct oci_process *process)
 	for (size_t i = 0; i < process->rlimits.n; i++) {
 		const struct oci_limit *l = &process->rlimits.v[i];
 
-		if (l->soft > l->hard)
+		if (l->soft > l->hard && whole(l->at, "soft") && whole(l->at, "hard"))
 			fault(p, KERR_CONFIG_CONFLICT, place(l->at, "soft"),
 				"the soft limit is above the hard limit");
 		for (size_t j = 0; j < i; j++)
@@ -318,13 +329,23 @@ static void check_namespaces(struct parse *p, const struct oci_spec *s)
 				"'%.40s' is no clock with an offset", l->time_offsets.v[i].clock);
 }
 
+static bool read_well(const struct oci_idmap *m)
+{
+	return m->size && m->size <= UINT32_MAX && m->container < UINT32_MAX &&
+	       m->host < UINT32_MAX && whole(m->at, "containerID") && whole(m->at, "hostID");
+}
+
 static void check_maps(struct parse *p, const struct oci_idmap *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		if (!read_well(&v[i]))
+			continue;
 		if (v[i].container + v[i].size > 1ull << 32 || v[i].host + v[i].size > 1ull << 32)
 			fault(p, KERR_CONFIG_RANGE, place(v[i].at, "size"),
 				"the range wraps past 4294967295");
 		for (size_t j = 0; j < i; j++) {
+			if (!read_well(&v[j]))
+				continue;
 			if (v[i].container < v[j].container + v[j].size &&
 				v[j].container < v[i].container + v[i].size)
 				fault(p, KERR_CONFIG_CONFLICT, v[i].at, "overlaps entry %zu inside",
@@ -375,7 +396,8 @@ static void check_devices(struct parse *p, const struct oci_linux *l)
 	for (size_t i = 0; i < l->devices.n; i++) {
 		const struct oci_device *d = &l->devices.v[i];
 
-		if (typed(d->at, d->type) && d->type != S_IFIFO && (!d->major.set || !d->minor.set))
+		if (typed(d->at, d->type) && d->type != S_IFIFO &&
+			(json_get(d->at, "major") == NULL || json_get(d->at, "minor") == NULL))
 			fault(p, KERR_CONFIG_REQUIRED, d->at, "a device needs major and minor");
 		for (size_t j = 0; j < i; j++)
 			if (d->path && str_eq(d->path, l->devices.v[j].path)) {
@@ -400,7 +422,7 @@ static void check_memory(struct parse *p, const struct oci_memory *m)
 		(m->limit.v < 0 || m->swap.v < m->limit.v))
 		fault(p, KERR_CONFIG_CONFLICT, place(m->at, "swap"),
 			"swap counts memory and swap together: it is below the limit");
-	if (m->swap.set && m->swap.v > 0 && !m->limit.set)
+	if (m->swap.set && m->swap.v > 0 && json_get(m->at, "limit") == NULL)
 		fault(p, KERR_CONFIG_CONFLICT, place(m->at, "swap"), "swap needs a memory limit");
 	if (m->reservation.set && m->limit.set && m->limit.v >= 0 && m->reservation.v > m->limit.v)
 		warning(p, KERR_CONFIG_CONFLICT, place(m->at, "reservation"),
@@ -449,12 +471,13 @@ static void check_resources(struct parse *p, const struct oci_resources *r)
 			}
 	}
 	for (size_t i = 0; i < r->rdma.n; i++)
-		if (!r->rdma.v[i].handles.set && !r->rdma.v[i].objects.set)
+		if (json_get(r->rdma.v[i].at, "hcaHandles") == NULL &&
+			json_get(r->rdma.v[i].at, "hcaObjects") == NULL)
 			fault(p, KERR_CONFIG_REQUIRED, r->rdma.v[i].at,
 				"needs hcaHandles or hcaObjects");
 	for (size_t i = 0; i < r->block_io.devices.n; i++)
-		if (!r->block_io.devices.v[i].weight.set &&
-			!r->block_io.devices.v[i].leaf_weight.set)
+		if (json_get(r->block_io.devices.v[i].at, "weight") == NULL &&
+			json_get(r->block_io.devices.v[i].at, "leafWeight") == NULL)
 			fault(p, KERR_CONFIG_REQUIRED, r->block_io.devices.v[i].at,
 				"needs weight or leafWeight");
 	for (size_t i = 0; i < r->unified.n; i++) {

@@ -230,6 +230,8 @@ static void read_field(struct parse *p, const struct field *f, const struct json
 		break;
 	case F_U64:
 		rc = json_u64(v, f->min, f->max, to, &one);
+		if (rc) /* so that check.c sees no other number in its place */
+			memcpy(to, &(uint64_t) { UINT64_MAX }, sizeof(uint64_t));
 		break;
 	case F_I64:
 		rc = json_i64(v, (int64_t)f->min, (int64_t)f->max, to, &one);
