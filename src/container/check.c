@@ -740,10 +740,11 @@ static int check_setting(struct container *c, const struct op *op, struct kerr *
 		return 0;
 	if (cgroup_read(c->cgroup, op->u.write.controller, op->u.write.file, &now, NULL))
 		return 0; /* written only */
-	now.data[strcspn(now.data, "\n")] = '\0';
-	return same_setting(op->u.write.value, now.data)
-		       ? 0
-		       : differs(e, op->u.write.file, now.data, op->u.write.value);
+	if (same_setting(op->u.write.value, buf_str(&now)))
+		return 0;
+	if (now.len)
+		now.data[strcspn(now.data, "\n")] = '\0';
+	return differs(e, op->u.write.file, buf_str(&now), op->u.write.value);
 }
 
 static bool denies_all(const struct cgroup_device *d)

@@ -51,8 +51,28 @@ static int cgroup_op(struct container *c, const struct op *op, size_t i, struct 
 	return 0;
 }
 
-/* "0,1" for "0-1", "max" for 2^64-1, rounded to pages: only what differs in kind is a difference.
- */
+static bool has_words(const char *line, size_t len, const char *words)
+{
+	for (size_t n; *words; words += n) {
+		const char *end = line + len;
+		bool found = false;
+
+		words += strspn(words, " ");
+		n = strcspn(words, " ");
+		for (const char *s = line; n && !found && s < end;) {
+			size_t m = strcspn(s, " \n");
+
+			found = m == n && memcmp(s, words, n) == 0;
+			s += m + 1;
+		}
+		if (n && !found)
+			return false;
+	}
+	return true;
+}
+
+/* "0,1" for "0-1", "max" for 2^64-1, rounded to pages, a line with a key among others, with more
+ * words: only what differs in kind is a difference. */
 bool same_setting(const char *asked, const char *found)
 {
 	uint64_t a, f;
@@ -61,12 +81,23 @@ bool same_setting(const char *asked, const char *found)
 	if (strcmp(asked, line) == 0)
 		return true;
 	if (str_to_u64(asked, &a) == 0 && str_to_u64(line, &f) == 0)
-		return a / 4096 == f / 4096 ||
+		return a == f || (f % 4096 == 0 && a / 4096 == f / 4096) ||
 		       (a > INT64_MAX / 4096 * 4096ull && f > INT64_MAX / 4096 * 4096ull - 4096);
 	if (strcmp(asked, "-1") == 0)
 		return str_to_u64(line, &f) == 0 ? f > 1ull << 62 : str_eq(line, "max");
-	return strpbrk(asked, ",- ") !=
-	       NULL; /* a list, or a line with a key: the kernel has its own form */
+	if (strpbrk(asked, ",-") && strspn(asked, "0123456789,-") == strlen(asked)) {
+		cpu_set_t x, y;
+
+		cpu_list(asked, &x);
+		cpu_list(line, &y);
+		return CPU_EQUAL(&x, &y);
+	}
+	for (size_t n; *found; found += n + (found[n] == '\n')) {
+		n = strcspn(found, "\n");
+		if (has_words(found, n, asked))
+			return true;
+	}
+	return false;
 }
 
 static int no_cgroup(struct kerr *e)

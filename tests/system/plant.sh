@@ -36,7 +36,7 @@ sleep 0.2
 bundle join 'sleep 20' "(.linux.namespaces[] | select(.type == \"network\")).path = \"/proc/$holder/ns/net\""
 for b in all time user join; do
 	echo "# $b"
-	[ $b != join ] || only=join
+	[ $b != join ] || only="join"
 	# shellcheck disable=SC2086 # none or one
 	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" ${only-} || failed=1
 done
