@@ -1234,10 +1234,10 @@ static void exec_started(struct job *j, struct wire_in *in)
 	} else if (j->call && api_call_more(j->call)) {
 		api_reply_more(j->call, b.data, b.len);
 	}
-	if (j->m == NULL)
+	if (j->m == NULL && j->exec_exit == NULL)
 		exec_ended(j, NULL);
 	else
-		exec_finish(j); /* it may have ended already */
+		exec_finish(j); /* it may have ended already, and its monitor be gone */
 }
 
 static void exec_finish(struct job *j)
