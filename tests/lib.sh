@@ -110,7 +110,7 @@ daemon_start() {
 daemon_kill() {
 	[ -n "${daemon-}" ] || return 0
 	kill -"${1:-KILL}" "$daemon"
-	wait "$daemon" 2>/dev/null
+	wait "$daemon" 2>/dev/null || :
 	daemon=
 }
 

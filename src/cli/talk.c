@@ -43,11 +43,9 @@ int talk_connect(struct cli *k, struct kerr *e)
 	while (api_connect(k->host, &k->client, e)) {
 		if (!may_come_back(k, e) || deadline_passed(d))
 			return -1;
+		kerr_clear(e);
 		pause_ms(AGAIN_MS);
 	}
-	if (k->cut == 0)
-		return 0;
-	kerr_clear(e);
 	return 0;
 }
 
