@@ -146,14 +146,16 @@ struct wire_out {
 	int fds[SOCKET_MOST_FDS]; /* borrowed */
 	char kinds[SOCKET_MOST_FDS];
 	size_t nfds;
+	bool too_many; /* more than SOCKET_MOST_FDS: wire_send() refuses with KERR_LIMIT */
 };
 void wire_begin(struct wire_out *m, enum wire_type type);
 void wire_u64(struct wire_out *m, enum wire_tag tag, uint64_t v);
 void wire_str(struct wire_out *m, enum wire_tag tag, const char *s); /* NULL: left out */
 void wire_bytes(struct wire_out *m, enum wire_tag tag, const void *p, size_t len);
-void wire_list(struct wire_out *m, enum wire_tag tag, char *const *v, size_t n); /* NUL-separated */
-void wire_fd(struct wire_out *m, enum wire_fd kind, int fd);			 /* -1: left out */
-int wire_send(int socket, struct wire_out *m, deadline d, struct kerr *e);	 /* frees @m */
+void wire_list(
+	struct wire_out *m, enum wire_tag tag, char *const *v, size_t n);  /* each with its NUL */
+void wire_fd(struct wire_out *m, enum wire_fd kind, int fd);		   /* -1: left out */
+int wire_send(int socket, struct wire_out *m, deadline d, struct kerr *e); /* frees @m */
 
 struct wire_in {
 	enum wire_type type;
@@ -173,8 +175,10 @@ int wire_parse(
 	const void *frame, size_t len, struct wire_in *m, struct kerr *e); /* for the fuzzer */
 void wire_in_free(struct wire_in *m);
 uint64_t wire_get_u64(const struct wire_in *m, enum wire_tag tag, uint64_t absent);
-const char *wire_get_str(
-	const struct wire_in *m, enum wire_tag tag); /* NULL when absent; no inner NUL */
+/* NULL when absent or with a NUL inside. Lives as long as @m; not for a tag that is read as u64,
+ * list or error as well: it ends the text in place. */
+const char *wire_get_str(const struct wire_in *m, enum wire_tag tag);
+/* @out points into @m; its vector is the caller's to free(). */
 int wire_get_list(
 	const struct wire_in *m, enum wire_tag tag, char ***out, size_t *n, struct kerr *e);
 int wire_take_fd(struct wire_in *m, enum wire_fd kind); /* -1 when absent */

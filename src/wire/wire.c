@@ -59,8 +59,12 @@ void wire_list(struct wire_out *m, enum wire_tag tag, char *const *v, size_t n)
 
 void wire_fd(struct wire_out *m, enum wire_fd kind, int fd)
 {
-	if (fd < 0 || m->nfds == SOCKET_MOST_FDS)
+	if (fd < 0)
 		return;
+	if (m->nfds == SOCKET_MOST_FDS) {
+		m->too_many = true;
+		return;
+	}
 	m->kinds[m->nfds] = (char)kind;
 	m->fds[m->nfds++] = fd;
 }
@@ -70,6 +74,11 @@ int wire_send(int socket, struct wire_out *m, deadline d, struct kerr *e)
 	ssize_t n;
 	uint32_t length;
 
+	if (m->too_many) {
+		buf_free(&m->b);
+		return kerr_fail(
+			e, KERR_LIMIT, 0, "a message with more than %d fds", SOCKET_MOST_FDS);
+	}
 	if (m->nfds)
 		wire_bytes(m, TAG_FDS, m->kinds, m->nfds);
 	if (m->b.len > WIRE_MOST) {
@@ -140,9 +149,9 @@ int wire_recv(int socket, struct wire_in *m, deadline d, struct kerr *e)
 	ssize_t n = socket_recv(socket, frame, WIRE_MOST + 1, fds, &nfds, d, e);
 
 	memset(m, 0, sizeof *m);
-	if (n <= 0)
+	if (n < 0 || (n == 0 && nfds == 0))
 		return (int)n;
-	if (wire_parse(frame, (size_t)n, m, e)) {
+	if (wire_parse(frame, (size_t)n, m, e)) { /* an empty packet may carry fds, too */
 		for (size_t i = 0; i < nfds; i++)
 			close(fds[i]);
 		return -1;
@@ -192,13 +201,14 @@ const char *wire_get_str(const struct wire_in *m, enum wire_tag tag)
 int wire_get_list(
 	const struct wire_in *m, enum wire_tag tag, char ***out, size_t *n, struct kerr *e)
 {
-	const char *p = m->field[tag].p, *end = p + m->field[tag].len;
+	const char *p = m->field[tag].p, *end;
 	VEC(char *) v = { NULL, 0, 0 };
 
 	*out = NULL;
 	*n = 0;
-	if (!m->field[tag].there || p == end)
+	if (m->field[tag].len == 0)
 		return 0;
+	end = p + m->field[tag].len;
 	if (end[-1] != '\0')
 		return cut(e, "a list is cut");
 	for (; p < end; p += strlen(p) + 1)
@@ -270,7 +280,7 @@ static int get_error(const char **p, const char *end, struct kerr *out, uint32_t
 	step = get_text(p, end);
 	pointer = get_text(p, end);
 	if (message == NULL || step == NULL || pointer == NULL || *p == end ||
-		numbers[0] >= KERR_COUNT)
+		numbers[0] == KERR_NONE || numbers[0] >= KERR_COUNT)
 		return -1;
 	kerr_fail(out, (enum kerr_code)numbers[0], (int)numbers[1], "%s", message);
 	if (*step)
@@ -282,10 +292,13 @@ static int get_error(const char **p, const char *end, struct kerr *out, uint32_t
 
 int wire_get_error(const struct wire_in *m, struct kerr *out)
 {
-	const char *p = m->field[TAG_ERROR].p, *end = p + m->field[TAG_ERROR].len;
+	const char *p = m->field[TAG_ERROR].p, *end;
 	uint32_t faults = 0, none;
 
-	if (!m->field[TAG_ERROR].there || get_error(&p, end, out, &faults))
+	if (m->field[TAG_ERROR].len == 0)
+		return cut(out, "its error cannot be read");
+	end = p + m->field[TAG_ERROR].len;
+	if (get_error(&p, end, out, &faults))
 		return cut(out, "its error cannot be read");
 	for (uint32_t i = 0; i < faults && p < end; i++) {
 		struct kerr one = KERR_INIT;
