@@ -286,8 +286,8 @@ static int order_create(struct executor *x, struct kerr *e)
 	c = container_create(&o, e);
 	if (c == NULL)
 		return -1;
-	rc = answer(x, po.wait_start ? WIRE_CREATED : WIRE_STARTED, container_pidfd(c), e);
-	if (rc == 0 && !po.wait_start) {
+	rc = 0;
+	if (!po.wait_start && x->j.spec.hooks.kind[OCI_HOOK_POSTSTART].n) {
 		CLEANUP_BUF struct buf state = BUF_INIT;
 
 		executor_state(x, "running", &state);
@@ -295,6 +295,8 @@ static int order_create(struct executor *x, struct kerr *e)
 		if (rc) /* the specification: stop it */
 			pidfd_signal(container_pidfd(c), SIGKILL, NULL);
 	}
+	if (rc == 0)
+		rc = answer(x, po.wait_start ? WIRE_CREATED : WIRE_STARTED, container_pidfd(c), e);
 	container_free(c);
 	return rc;
 }
@@ -323,16 +325,16 @@ static int order_start(struct executor *x, struct kerr *e)
 
 	if (rc == 0)
 		rc = container_start(x->j.run_dir, deadline_in_ms(60000), e);
-	if (rc == 0 && container_check_filter(x->j.pid, &x->j.spec, e)) {
-		CLEANUP_FD int init = pidfd_open_known(r.pid, r.start_time, NULL);
-
-		if (init >= 0)
-			pidfd_signal(init, SIGKILL, NULL);
-		rc = -1;
-	}
 	if (rc == 0) {
 		executor_state(x, "running", &state);
-		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTART, &state, e);
+		if (container_check_filter(x->j.pid, &x->j.spec, e) ||
+			container_hooks(&x->j.spec, OCI_HOOK_POSTSTART, &state, e)) {
+			CLEANUP_FD int init = pidfd_open_known(r.pid, r.start_time, NULL);
+
+			if (init >= 0)
+				pidfd_signal(init, SIGKILL, NULL);
+			rc = -1;
+		}
 	}
 	if (rc == 0)
 		rc = answer(x, WIRE_STARTED, -1, e);
