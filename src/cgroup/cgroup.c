@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILE_BYTES = 1 << 20, MAKE_TRIES = 10, MOST_PIDS = 1 << 20 };
+enum { FILE_BYTES = 1 << 20, MAKE_TRIES = 10, MOST_DEPTH = 32 };
 
 struct part *part_of(struct cgroup *c, uint32_t controllers)
 {
@@ -57,8 +57,8 @@ static bool read_list(int dir, const char *file, struct buf *out)
 	return path_read(dir, file, 4096, out, NULL) == 0 && out->len > 1;
 }
 
-/* v1: a new cpuset has no CPU and takes no task. The list above may read as empty for a moment while others
- * write: it is asked again, and an empty one is never handed down. */
+/* v1: a new cpuset has no CPU and takes no task. The list above may read as empty for a moment
+ * while others write: it is asked again, and an empty one is never handed down. */
 static int fill_cpuset(int parent, int dir, struct kerr *e)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
@@ -70,7 +70,8 @@ static int fill_cpuset(int parent, int dir, struct kerr *e)
 				return kerr_fail(e, KERR_CGROUP, 0, "%s stays empty", files[i]);
 			if (tries)
 				rest(100);
-			if (read_list(parent, files[i], &b) && path_write(dir, files[i], b.data, b.len, e))
+			if (read_list(parent, files[i], &b) &&
+				path_write(dir, files[i], b.data, b.len, e))
 				return -1;
 		}
 	}
@@ -117,7 +118,8 @@ static int make_component(
 		return kerr_fail(
 			e, KERR_CGROUP, why.sys, "make cgroup %s in %s", name, h->mount.name);
 	if (h->controllers & 1u << CG_CPUSET && !h->mount.v2 && fill_cpuset(dir, fd, e)) {
-		close(fd);
+		close(fd); /* else the next try would take it for a full one */
+		path_own_unlink(dir, name, true, NULL);
 		return -1;
 	}
 	return fd;
@@ -132,12 +134,13 @@ static int make_part(
 	bool made = false;
 	char *save = NULL;
 
-	p->parent = dup(h->fd);
+	p->parent = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
 	p->keep = keep;
 	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
 		bool was = made;
 		int next = make_component(h, dir, name, &made, e);
 
+		p->made |= made;
 		if (next < 0)
 			return -1;
 		if (made && !was && depth < p->keep)
@@ -173,29 +176,77 @@ static bool is_frozen(struct cgroup *c)
 	       !str_starts(buf_str(&b), "THAWED");
 }
 
+/* kernfs counts sub-directories as links, so most cgroups are known to have none by one fstat. */
+static bool has_children(int dir)
+{
+	struct stat st;
+
+	return fd_stat(dir, &st, NULL) == 0 && st.st_nlink > 2;
+}
+
+/* The processes below @dir, those of the container's own sub-cgroups too; @out gets their lines. */
+static void list_procs(int dir, unsigned depth, struct buf *out)
+{
+	struct path_names names;
+
+	path_read(dir, "cgroup.procs", FILE_BYTES * 8, out, NULL);
+	if (depth == MOST_DEPTH || !has_children(dir) || path_names(dir, 1 << 16, &names, NULL))
+		return;
+	for (size_t i = 0; i < names.n; i++) {
+		CLEANUP_FD int child = path_own(dir, names.v[i], O_RDONLY | O_DIRECTORY, 0, NULL);
+
+		if (child >= 0)
+			list_procs(child, depth + 1, out);
+	}
+	path_names_free(&names);
+}
+
+static bool part_is_empty(const struct part *p)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (p->v2 && path_read(p->dir, "cgroup.events", 4096, &b, NULL) == 0)
+		return strstr(buf_str(&b), "populated 1") == NULL;
+	list_procs(p->dir, 0, &b);
+	return b.len == 0;
+}
+
 bool cgroup_is_empty(struct cgroup *c)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		CLEANUP_BUF struct buf b = BUF_INIT;
-
-		if (path_read(c->part[i].dir, "cgroup.procs", FILE_BYTES, &b, NULL) == 0 && b.len)
+	for (size_t i = 0; i < c->n; i++)
+		if (!part_is_empty(&c->part[i]))
 			return false;
-	}
 	return true;
+}
+
+/* A path that another container has taken: only what was not there before is removed again. */
+static void take_back(struct cgroup *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (!c->part[i].made)
+			fd_closep(&c->part[i].parent);
+	cgroup_remove(c, deadline_in_ms(100), NULL);
+	cgroup_free(c);
+}
+
+static bool is_below(const char *path, const char *parent)
+{
+	size_t n = strlen(parent);
+
+	return n && str_starts(path, parent) && (path[n] == '/' || path[n] == '\0');
 }
 
 int cgroup_make(const char *path, const char *parent, struct cgroup **out, struct kerr *e)
 {
 	const struct hierarchies *h = hierarchies(e);
 	struct cgroup *c;
-	unsigned depth = components(path), keep = depth - 1;
-	bool existed = false;
+	unsigned keep = components(path) - 1;
 
 	if (h == NULL)
 		return -1;
 	if (!valid_path(path))
 		return kerr_fail(e, KERR_CGROUP, 0, "'%.200s' is no cgroup path", path);
-	if (parent && str_starts(path, parent) && components(parent))
+	if (parent && is_below(path, parent) && components(parent))
 		keep = components(parent) - 1;
 	c = mem_zalloc(sizeof *c);
 	c->path = mem_strdup(path);
@@ -203,7 +254,11 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 		struct part *p = &c->part[c->n];
 		int rc = -1;
 
-		*p = (struct part) { -1, -1, h->v[i].controllers, h->v[i].mount.v2, i, 0 };
+		*p = (struct part) { .parent = -1,
+			.dir = -1,
+			.controllers = h->v[i].controllers,
+			.v2 = h->v[i].mount.v2,
+			.root = mem_strdup(h->v[i].mount.path) };
 		/* Another container's end may remove a directory between our two steps. */
 		for (int tries = 0; tries < MAKE_TRIES && rc; tries++) {
 			fd_closep(&p->parent);
@@ -211,11 +266,9 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 		}
 		c->n++;
 		if (rc) {
-			cgroup_remove(c, deadline_in_ms(100), NULL);
-			cgroup_free(c);
+			take_back(c);
 			return -1;
 		}
-		existed |= p->keep >= depth;
 	}
 	if (c->n == 0) {
 		cgroup_free(c);
@@ -225,9 +278,7 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 	if (!cgroup_is_empty(c) || is_frozen(c)) {
 		kerr_fail(
 			e, KERR_CGROUP_BUSY, 0, "cgroup %s has processes in it or is frozen", path);
-		if (!existed)
-			cgroup_remove(c, deadline_in_ms(100), NULL);
-		cgroup_free(c);
+		take_back(c);
 		return -1;
 	}
 	*out = c;
@@ -241,6 +292,7 @@ void cgroup_free(struct cgroup *c)
 	for (size_t i = 0; i < c->n; i++) {
 		fd_closep(&c->part[i].parent);
 		fd_closep(&c->part[i].dir);
+		free(c->part[i].root);
 	}
 	free(c->path);
 	free(c);
@@ -256,12 +308,10 @@ const char *cgroup_path(const struct cgroup *c)
 
 void cgroup_save(const struct cgroup *c, struct buf *out)
 {
-	const struct hierarchies *h = hierarchies(NULL);
-
 	buf_addf(out, "%s\n", c->path);
 	for (size_t i = 0; i < c->n; i++)
 		buf_addf(out, "%u %x %d %s\n", c->part[i].keep, c->part[i].controllers,
-			c->part[i].v2, h->v[c->part[i].mount].mount.path);
+			c->part[i].v2, c->part[i].root);
 }
 
 static void open_part(struct cgroup *c, const char *line)
@@ -281,10 +331,10 @@ static void open_part(struct cgroup *c, const char *line)
 	if (p->dir < 0)
 		return;
 	p->parent = fd_take(&root);
+	p->root = mem_strdup(line + at);
 	p->keep = keep;
 	p->controllers = controllers;
 	p->v2 = v2 != 0;
-	p->mount = c->n;
 	c->n++;
 }
 
@@ -350,8 +400,9 @@ int cgroup_join(struct cgroup *c, struct kerr *e)
 	for (size_t i = 0; i < c->n; i++) {
 		struct part *p = &c->part[i];
 
-		/* v2, alone or beside v1, takes a process at its birth (cgroup_v2_fd()): moving it later waits
-		 * 5-15 ms for an RCU grace period. v1 does not, when a process moves itself. */
+		/* v2, alone or beside v1, takes a process at its birth (cgroup_v2_fd()): moving it
+		 * later waits 5-15 ms for an RCU grace period. v1 does not, when a process moves
+		 * itself. */
 		if (!p->v2 && path_write(p->dir, "tasks", "0", 1, &why))
 			return kerr_fail(
 				e, KERR_CGROUP, why.sys, "join %s in hierarchy %zu", c->path, i);
@@ -394,7 +445,6 @@ int cgroup_chown(struct cgroup *c, uid_t uid, struct kerr *e)
 /* ---- freezing, killing, removing
  * ------------------------------------------------------------------------------- */
 
-
 static bool reached(struct part *p, const char *file, const char *wanted)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -430,43 +480,56 @@ int cgroup_freeze(struct cgroup *c, bool frozen, deadline d, struct kerr *e)
 	return 0;
 }
 
-int cgroup_procs(struct cgroup *c, pid_t **pids, size_t *n, struct kerr *e)
+/* As numbers, each once: a process in two sub-cgroups is none. */
+static void pids_of(const struct part *p, pid_t **pids, size_t *n)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
-	struct part *p = unified_part(c);
 	VEC(pid_t) v = { NULL, 0, 0 };
 	char *save = NULL;
 
-	if (p == NULL)
-		p = c->n ? &c->part[0] : NULL;
-	*pids = NULL;
-	*n = 0;
-	if (p == NULL)
-		return 0;
-	if (path_read(p->dir, "cgroup.procs", FILE_BYTES * 8, &b, e))
-		return -1;
+	list_procs(p->dir, 0, &b);
 	for (char *line = b.data ? strtok_r(b.data, "\n", &save) : NULL; line;
 		line = strtok_r(NULL, "\n", &save))
 		vec_push(&v) = atoi(line);
 	*pids = v.v;
 	*n = v.n;
+}
+
+int cgroup_procs(struct cgroup *c, pid_t **pids, size_t *n, struct kerr *e)
+{
+	struct part *p = unified_part(c);
+
+	(void)e;
+	if (p == NULL)
+		p = c->n ? &c->part[0] : NULL;
+	*pids = NULL;
+	*n = 0;
+	if (p)
+		pids_of(p, pids, n);
 	return 0;
 }
 
-/* Without cgroup.kill: frozen, nobody forks while we count. */
-static void kill_each(struct cgroup *c)
+static void kill_part(const struct part *p)
 {
 	CLEANUP_FREE pid_t *pids = NULL;
 	size_t n = 0;
 
-	cgroup_freeze(c, true, deadline_in_ms(200), NULL);
-	cgroup_procs(c, &pids, &n, NULL);
+	pids_of(p, &pids, &n);
 	for (size_t i = 0; i < n; i++) {
-		CLEANUP_FD int fd = pidfd_open_pid(pids[i], NULL);
+		CLEANUP_FD int fd = pids[i] > 0 ? pidfd_open_pid(pids[i], NULL) : -1;
 
 		if (fd >= 0)
 			pidfd_signal(fd, SIGKILL, NULL);
 	}
+}
+
+/* Without cgroup.kill: frozen, nobody forks while we count. A process that somebody put into one
+ * hierarchy only is met there. */
+static void kill_each(struct cgroup *c)
+{
+	cgroup_freeze(c, true, deadline_in_ms(200), NULL);
+	for (size_t i = 0; i < c->n; i++)
+		kill_part(&c->part[i]);
 	cgroup_freeze(c, false, deadline_in_ms(200), NULL);
 }
 
@@ -478,8 +541,12 @@ int cgroup_kill(struct cgroup *c, deadline d, struct kerr *e)
 	for (unsigned us = 50; !cgroup_is_empty(c); us = us < 5000 ? us * 2 : us) {
 		if (!by_file)
 			kill_each(c);
-		else if (us > 1000)
+		else if (us > 1000) {
 			path_write(u->dir, "cgroup.kill", "1", 1, NULL);
+			for (size_t i = 0; i < c->n; i++)
+				if (!c->part[i].v2) /* who was put there only */
+					kill_part(&c->part[i]);
+		}
 		if (deadline_passed(d))
 			return kerr_fail(e, KERR_TIMEOUT, 0,
 				"waited for the processes of cgroup %s to end", c->path);
@@ -494,7 +561,9 @@ static int remove_children(int dir, unsigned depth, struct kerr *e)
 	struct path_names names;
 	int rc = 0;
 
-	if (depth == 32 || path_names(dir, 1 << 16, &names, e))
+	if (!has_children(dir))
+		return 0;
+	if (depth == MOST_DEPTH || path_names(dir, 1 << 16, &names, e))
 		return -1;
 	for (size_t i = 0; i < names.n && rc == 0; i++) {
 		CLEANUP_FD int child = path_own(dir, names.v[i], O_RDONLY | O_DIRECTORY, 0, NULL);
@@ -580,10 +649,27 @@ static uint64_t number_in(struct part *p, const char *file, const char *key, uin
 	return str_starts(s, "max") ? UINT64_MAX : strtoull(s, NULL, 10);
 }
 
+/* v1: "8:0 Read 4096" a line; v2: "8:0 rbytes=4096 wbytes=0 ..." a line: summed over the devices.
+ */
+static uint64_t bytes_moved(struct part *p, const char *file, const char *word)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	uint64_t sum = 0;
+
+	if (p == NULL || path_read(p->dir, file, FILE_BYTES, &b, NULL))
+		return 0;
+	for (const char *s = strstr(buf_str(&b), word); s; s = strstr(s, word)) {
+		s += strlen(word);
+		sum += strtoull(s, NULL, 10);
+	}
+	return sum;
+}
+
 static void stats_v1(struct cgroup *c, struct cgroup_stats *s)
 {
 	struct part *memory = part_of(c, 1u << CG_MEMORY), *acct = part_of(c, 1u << CG_CPUACCT),
-		    *cpu = part_of(c, 1u << CG_CPU), *pids = part_of(c, 1u << CG_PIDS);
+		    *cpu = part_of(c, 1u << CG_CPU), *pids = part_of(c, 1u << CG_PIDS),
+		    *blkio = part_of(c, 1u << CG_BLKIO);
 
 	s->memory = number_in(memory, "memory.usage_in_bytes", NULL, 0);
 	s->memory_peak = number_in(memory, "memory.max_usage_in_bytes", NULL, 0);
@@ -598,6 +684,8 @@ static void stats_v1(struct cgroup *c, struct cgroup_stats *s)
 	s->throttled_ns = number_in(cpu, "cpu.stat", "throttled_time", 0);
 	s->pids = number_in(pids, "pids.current", NULL, 0);
 	s->pids_limit = number_in(pids, "pids.max", NULL, UINT64_MAX);
+	s->read_bytes = bytes_moved(blkio, "blkio.throttle.io_service_bytes", " Read ");
+	s->written_bytes = bytes_moved(blkio, "blkio.throttle.io_service_bytes", " Write ");
 }
 
 static void stats_v2(struct cgroup *c, struct cgroup_stats *s)
@@ -615,6 +703,8 @@ static void stats_v2(struct cgroup *c, struct cgroup_stats *s)
 	s->throttled_ns = number_in(u, "cpu.stat", "throttled_usec", 0) * 1000;
 	s->pids = number_in(u, "pids.current", NULL, 0);
 	s->pids_limit = number_in(u, "pids.max", NULL, UINT64_MAX);
+	s->read_bytes = bytes_moved(u, "io.stat", " rbytes=");
+	s->written_bytes = bytes_moved(u, "io.stat", " wbytes=");
 }
 
 void cgroup_stats(struct cgroup *c, struct cgroup_stats *out)
@@ -646,5 +736,9 @@ uint64_t cgroup_weight_of_shares(uint64_t shares)
 
 uint64_t cgroup_weight_of_blkio(uint64_t weight)
 {
-	return weight == 0 ? 0 : 1 + (weight - 10) * 9999 / 990;
+	if (weight == 0)
+		return 0;
+	if (weight <= 10)
+		return 1;
+	return weight >= 1000 ? 10000 : 1 + (weight - 10) * 9999 / 990;
 }

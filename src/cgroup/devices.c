@@ -6,11 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-	MOST_INSNS = 4096,
-	INSNS_A_RULE = 12,
-	ALL_ACCESS = CGROUP_DEV_MKNOD | CGROUP_DEV_READ | CGROUP_DEV_WRITE
-};
+enum { MOST_INSNS = 4096, ALL_ACCESS = CGROUP_DEV_MKNOD | CGROUP_DEV_READ | CGROUP_DEV_WRITE };
 
 /* ---- v1: two files, in order
  * ------------------------------------------------------------------------------- */
@@ -84,28 +80,17 @@ static void verdict(struct program *p, bool allow)
 	emit(p, INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
 }
 
-/* Each test jumps past the rule's two instructions of verdict; offsets are filled in at the end. */
+/* Rules are asked from the last to the first; each settles the accesses that it names, and r3 keeps
+ * those still open: a device allowed to be read by one rule and written by another may be opened
+ * for both. Each test jumps past the rule's end; offsets are filled in there. */
 static void rule(struct program *p, const struct cgroup_device *r)
 {
-	size_t jumps[5], n = 0;
+	size_t jumps[4], n = 0;
 
 	if (r->type != 'a') {
 		jumps[n++] = p->n;
 		emit(p, INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, 0,
 				r->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR));
-		if (r->access != ALL_ACCESS && r->allow) {
-			/* every access asked for must be granted */
-			emit(p, INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 3, 0, 0));
-			emit(p, INSN(BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, r->access));
-			jumps[n++] = p->n;
-			emit(p, INSN(BPF_JMP | BPF_JNE | BPF_X, 1, 3, 0, 0));
-		} else if (r->access != ALL_ACCESS) {
-			/* one that is denied is enough */
-			emit(p, INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 3, 0, 0));
-			emit(p, INSN(BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, r->access));
-			jumps[n++] = p->n;
-			emit(p, INSN(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0, 0));
-		}
 		if (r->major >= 0) {
 			jumps[n++] = p->n;
 			emit(p, INSN(BPF_JMP | BPF_JNE | BPF_K, 4, 0, 0, (int32_t)r->major));
@@ -113,6 +98,17 @@ static void rule(struct program *p, const struct cgroup_device *r)
 		if (r->minor >= 0) {
 			jumps[n++] = p->n;
 			emit(p, INSN(BPF_JMP | BPF_JNE | BPF_K, 5, 0, 0, (int32_t)r->minor));
+		}
+		if (r->access != ALL_ACCESS && r->allow) {
+			emit(p, INSN(BPF_ALU64 | BPF_AND | BPF_K, 3, 0, 0,
+					ALL_ACCESS & ~r->access));
+			jumps[n++] = p->n;
+			emit(p, INSN(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 0, 0));
+		} else if (r->access != ALL_ACCESS) {
+			emit(p, INSN(BPF_ALU64 | BPF_MOV | BPF_X, 1, 3, 0, 0));
+			emit(p, INSN(BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, r->access));
+			jumps[n++] = p->n;
+			emit(p, INSN(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0, 0));
 		}
 	}
 	verdict(p, r->allow);

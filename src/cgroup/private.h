@@ -21,8 +21,8 @@ const struct hierarchies *hierarchies(struct kerr *e); /* NULL on failure */
 struct part {
 	int parent, dir; /* fds; parent is the hierarchy's root */
 	uint32_t controllers;
-	bool v2;
-	size_t mount;  /* index of cgroup_mounts() */
+	bool v2, made; /* made: the directory itself was not there before cgroup_make() */
+	char *root;    /* where the hierarchy is mounted */
 	unsigned keep; /* so many leading components of the path are not ours to remove */
 };
 struct cgroup {

@@ -163,7 +163,7 @@ static int child_main(void *arg)
 			0x1000 /* AT_EMPTY_PATH */);
 	}
 failed:
-	c->error = errno;
+	c->error = errno ? errno : ESRCH; /* the parent is gone, say */
 	_exit(127);
 }
 
