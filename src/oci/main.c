@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_ENV = 4096, DELETE_MS = 10000 };
+enum { MOST_ENV = 4096, DELETE_MS = 10000, CONFIG_BYTES = 4 << 20 };
 
 struct options {
 	/* global */
@@ -19,10 +19,12 @@ struct options {
 	bool debug, systemd_cgroup;
 	/* of a command */
 	const char *bundle, *pid_file, *console_socket, *facts, *process, *cwd, *user, *format,
-		*volatile_size;
+		*volatile_size, *ignored;
 	char *env[MOST_ENV];
 	size_t nenv;
 	uint64_t preserve;
+	int failure;	  /* exit status of a failed command */
+	bool f_is_format; /* -f means --format, not --force */
 	bool detach, force, all, json, strict, no_pivot, no_new_keyring, tty, quiet, keep, stats,
 		no_subreaper;
 };
@@ -40,11 +42,11 @@ static const struct flag globals[] = {
 	{ "root", 0, FLAG_STRING, AT(root), "directory of the containers' states" },
 	{ "log", 0, FLAG_STRING, AT(log), "also append errors to this file" },
 	{ "log-format", 0, FLAG_STRING, AT(log_format), "text or json" },
-	{ "log-level", 0, FLAG_STRING, AT(format), "accepted" },
+	{ "log-level", 0, FLAG_STRING, AT(ignored), "accepted" },
 	{ "debug", 0, FLAG_BOOL, AT(debug), "say more" },
 	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version" },
-	{ "rootless", 0, FLAG_STRING, AT(format), "accepted" },
-	{ "criu", 0, FLAG_STRING, AT(format), "accepted" },
+	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted" },
+	{ "criu", 0, FLAG_STRING, AT(ignored), "accepted" },
 };
 static const struct flag flags[] = {
 	{ "bundle", 'b', FLAG_STRING, AT(bundle), "the bundle's directory; default: this one" },
@@ -76,6 +78,9 @@ struct command {
 	const char *name, *args, *help;
 	int min, max; /* words after the flags */
 	int (*run)(struct options *o, int argc, char **argv, struct kerr *e);
+	bool flags_first; /* what follows the first word belongs to it */
+	bool f_is_format;
+	int failure; /* exit status of a failure, if not 1 */
 };
 
 /* ---- flags
@@ -133,6 +138,9 @@ static int read_flags(struct options *o, const struct flag *t, size_t n, int *ar
 			break;
 		}
 		f = find_flag(t, n, name, equal ? (size_t)(equal - name) : strlen(name));
+		if (f && f->letter == 'f' && o->f_is_format && name[0] == 'f' &&
+			strcspn(name, "=") == 1)
+			f = find_flag(t, n, "format", 6);
 		if (f == NULL)
 			return kerr_fail(
 				e, KERR_USAGE, 0, "flag provided but not defined: %s", word);
@@ -372,6 +380,19 @@ static int cmd_spec(struct options *o, int argc, char **argv, struct kerr *e)
 	return 0;
 }
 
+static int cmd_features(struct options *o, int argc, char **argv, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	(void)o;
+	(void)argc;
+	(void)argv;
+	(void)e;
+	spec_features(&b);
+	print(&b);
+	return 0;
+}
+
 static int cmd_facts(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -505,7 +526,11 @@ static int prepare(struct job *j, struct options *o, const char *id, bool wait, 
 	po.bundle = j->bundle;
 	if (job_plan(j, &po, e))
 		return -1;
-	if (j->spec.process.terminal && o->console_socket) {
+	if (j->spec.process.terminal && o->console_socket == NULL)
+		return kerr_fail(e, KERR_TERMINAL, 0, "process.terminal needs --console-socket");
+	if (o->console_socket && !wait && !o->detach)
+		return kerr_fail(e, KERR_USAGE, 0, "--console-socket needs --detach");
+	if (j->spec.process.terminal) {
 		j->console_socket = path_connect_host(o->console_socket, SOCK_STREAM, e);
 		if (j->console_socket < 0)
 			return -1;
@@ -514,6 +539,8 @@ static int prepare(struct job *j, struct options *o, const char *id, bool wait, 
 	}
 	return make_run_dir(j, o, id, e);
 }
+
+static int delete_one(struct options *o, const char *id, bool force, struct kerr *e);
 
 static struct container *create(struct job *j, struct options *o, bool sibling, struct kerr *e)
 {
@@ -535,6 +562,7 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 		return NULL;
 	c = container_create(&order, e);
 	if (c && o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {
+		delete_one(o, j->id, true, NULL); /* nobody would know of it */
 		container_free(c);
 		return NULL;
 	}
@@ -557,8 +585,6 @@ static int cmd_create(struct options *o, int argc, char **argv, struct kerr *e)
 	job_free(&j);
 	return c ? 0 : -1;
 }
-
-static int delete_one(struct options *o, const char *id, bool force, struct kerr *e);
 
 static int run_hooks(
 	struct job *j, int run_dir, enum oci_hook_kind kind, const char *status, struct kerr *e)
@@ -845,6 +871,180 @@ static int cmd_delete(struct options *o, int argc, char **argv, struct kerr *e)
 	return delete_one(o, argv[0], o->force, e);
 }
 
+/* ---- into a container that runs
+ * ----------------------------------------------------------------------------------------- */
+
+static int exec_process(struct job *j, struct options *o, int argc, char **argv,
+	struct oci_process *p, struct kerr *e)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	struct oci_spec copy = j->spec;
+	struct spec_override over = { .args = argv,
+		.nargs = (size_t)argc,
+		.env = o->env,
+		.nenv = o->nenv,
+		.cwd = o->cwd,
+		.user = o->user,
+		.terminal = o->tty ? 1 : -1 };
+
+	if (o->process) {
+		CLEANUP_FD int fd = path_host(AT_FDCWD, o->process, O_RDONLY, e);
+
+		if (argc)
+			return kerr_fail(e, KERR_USAGE, 0, "--process and words of a command");
+		return fd < 0 || fd_read_all(fd, CONFIG_BYTES, &text, e) ||
+				       spec_parse_process(j->a, buf_str(&text), text.len, p, e)
+			       ? -1
+			       : 0;
+	}
+	if (argc == 0)
+		return kerr_fail(e, KERR_USAGE, 0, "exec needs a command or --process");
+	if (spec_override(j->a, &copy, &over, e))
+		return -1;
+	*p = copy.process;
+	return 0;
+}
+
+/* Unlike a container's init this one has no record. */
+static int on_exec_born(void *arg, const struct container_born *b, struct kerr *e)
+{
+	struct job *j = arg;
+
+	(void)e;
+	j->pid = b->pid;
+	j->start_time = b->start_time;
+	return 0;
+}
+
+static int exec_console(struct job *j, const struct options *o, bool terminal, struct kerr *e)
+{
+	if (terminal != (o->console_socket != NULL))
+		return kerr_fail(e, KERR_TERMINAL, 0,
+			terminal ? "a terminal needs --console-socket"
+				 : "--console-socket needs a terminal");
+	if (!terminal)
+		return 0;
+	if (!o->detach)
+		return kerr_fail(e, KERR_USAGE, 0, "--console-socket needs --detach");
+	j->console_socket = path_connect_host(o->console_socket, SOCK_STREAM, e);
+	return j->console_socket < 0 ? -1 : 0;
+}
+
+static int exec_into(
+	struct job *j, struct options *o, const struct record *r, int target, struct kerr *e)
+{
+	struct container_order order = { .plan = &j->plan,
+		.bundle = -1,
+		.run_dir = -1,
+		.stdio = { 0, 1, 2 },
+		.preserve = (unsigned)o->preserve,
+		.cache = -1,
+		.sibling = o->detach,
+		.exec_target = target,
+		.exec_cgroup = r->cgroup,
+		.born = on_exec_born,
+		.console = on_console,
+		.state = job_state,
+		.arg = j };
+	struct container *c = container_create(&order, e);
+	int rc = 0;
+
+	if (c == NULL)
+		return -1;
+	if (o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {
+		pidfd_signal(container_pidfd(c), SIGKILL, NULL);
+		rc = -1;
+	}
+	if (rc == 0 && !o->detach)
+		rc = pass_signals_until_end(c, e);
+	container_free(c);
+	return rc;
+}
+
+static int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e)
+{
+	CLEANUP_FD int dir = container_dir(o, argv[0], e);
+	CLEANUP_FD int target = -1;
+	struct oci_process process;
+	struct record r;
+	struct job j;
+	sigset_t child;
+	int rc = -1;
+
+	if (dir < 0 || record_read(dir, &r, e))
+		return -1;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	job_init(&j);
+	j.id = r.id;
+	j.bundle = r.bundle;
+	j.run_dir = fd_take(&dir);
+	if (!r.runs || r.waits)
+		kerr_fail(e, KERR_NOT_RUNNING, 0, "container not running: it is %s",
+			record_status(&r));
+	else if (r.paused)
+		kerr_fail(e, KERR_WRONG_STATE, 0, "cannot exec in a paused container");
+	else if (facts_read(&j.facts, e) == 0 && job_reload(&j, e) == 0 &&
+		 exec_process(&j, o, argc - 1, argv + 1, &process, e) == 0 &&
+		 exec_console(&j, o, process.terminal, e) == 0 &&
+		 plan_exec(j.a, &j.spec, &process, &j.facts, NULL, &j.plan, e) == 0 &&
+		 (target = pidfd_open_known(r.pid, r.start_time, e)) >= 0)
+		rc = exec_into(&j, o, &r, target, e);
+	job_free(&j);
+	record_free(&r);
+	return rc;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	const pid_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int cmd_ps(struct options *o, int argc, char **argv, struct kerr *e)
+{
+	CLEANUP_FD int dir = container_dir(o, argv[0], e);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_FREE pid_t *pids = NULL;
+	struct json_out out = JSON_OUT(&b);
+	struct cgroup *c = NULL;
+	struct record r;
+	size_t n = 0;
+
+	(void)argc;
+	if (dir < 0 || record_read(dir, &r, e))
+		return -1;
+	if (r.runs && cgroup_open(r.cgroup, &c, NULL) == 0 && cgroup_procs(c, &pids, &n, NULL))
+		n = 0;
+	cgroup_free(c);
+	record_free(&r);
+	if (n)
+		qsort(pids, n, sizeof *pids, compare_pids);
+	if (str_eq(o->format, "json")) {
+		json_begin_array(&out);
+		for (size_t i = 0; i < n; i++)
+			json_add_i64(&out, pids[i]);
+		json_end_array(&out);
+		buf_addc(&b, '\n');
+	} else {
+		buf_adds(&b, "     PID COMMAND\n");
+		for (size_t i = 0; i < n; i++) {
+			CLEANUP_FREE char *name = mem_printf("%d/comm", (int)pids[i]);
+			CLEANUP_BUF struct buf comm = BUF_INIT;
+
+			if (proc_read(name, 64, &comm, NULL) || comm.len == 0)
+				continue; /* it has ended meanwhile */
+			buf_addf(&b, "%8d ", (int)pids[i]);
+			buf_add_escaped(&b, comm.data, strcspn(comm.data, "\n"));
+			buf_addc(&b, '\n');
+		}
+	}
+	print(&b);
+	return 0;
+}
+
 static int freeze(struct options *o, const char *id, bool frozen, struct kerr *e)
 {
 	CLEANUP_FD int dir = container_dir(o, id, e);
@@ -887,24 +1087,31 @@ static int cmd_executor(struct options *o, int argc, char **argv, struct kerr *e
 
 static const struct command commands[] = {
 	{ "create", "[flags] ID", "build a container; its program waits for start", 1, 1,
-		cmd_create },
-	{ "start", "ID", "run the program of a created container", 1, 1, cmd_start },
-	{ "run", "[flags] ID", "create and start; wait unless --detach", 1, 1, cmd_run },
-	{ "state", "ID", "print the state as JSON", 1, 1, cmd_state },
-	{ "list", "[--format json] [-q]", "all containers", 0, 0, cmd_list },
-	{ "kill", "[--all] ID [SIGNAL]", "send a signal to init", 1, 2, cmd_kill },
-	{ "delete", "[--force] ID", "remove what create made", 1, 1, cmd_delete },
-	{ "pause", "ID", "freeze", 1, 1, cmd_pause },
-	{ "resume", "ID", "thaw", 1, 1, cmd_resume },
+		.run = cmd_create },
+	{ "start", "ID", "run the program of a created container", 1, 1, .run = cmd_start },
+	{ "run", "[flags] ID", "create and start; wait unless --detach", 1, 1, .run = cmd_run },
+	{ "state", "ID", "print the state as JSON", 1, 1, .run = cmd_state },
+	{ "list", "[--format json] [-q]", "all containers", 0, 0, .run = cmd_list,
+		.f_is_format = true },
+	{ "exec", "[flags] ID [COMMAND...]", "run one more program in a container", 1, 1 << 20,
+		.run = cmd_exec, .flags_first = true, .failure = 255 },
+	{ "ps", "[--format json] ID", "its processes by the host's numbers", 1, 1, .run = cmd_ps,
+		.f_is_format = true },
+	{ "kill", "[--all] ID [SIGNAL]", "send a signal to init", 1, 2, .run = cmd_kill },
+	{ "delete", "[--force] ID", "remove what create made", 1, 1, .run = cmd_delete },
+	{ "pause", "ID", "freeze", 1, 1, .run = cmd_pause },
+	{ "resume", "ID", "thaw", 1, 1, .run = cmd_resume },
 	{ "check", "[--strict] [--json] [--facts FILE] [BUNDLE]", "judge a bundle; needs no rights",
-		0, 1, cmd_check },
+		0, 1, .run = cmd_check },
 	{ "plan", "[--json] [--facts FILE] [BUNDLE]", "print what would be done; needs no rights",
-		0, 1, cmd_plan },
-	{ "spec", "", "print a config.json to begin with", 0, 0, cmd_spec },
-	{ "facts", "", "print what this node can do", 0, 0, cmd_facts },
-	{ "fields", "", "every field of config.json", 0, 0, cmd_fields },
-	{ "doc", "TOPIC", "tables for the documentation", 1, 1, cmd_doc },
-	{ "--executor", "", "for kapseld: take one order on fd 3", 0, 16, cmd_executor },
+		0, 1, .run = cmd_plan },
+	{ "spec", "", "print a config.json to begin with", 0, 0, .run = cmd_spec },
+	{ "features", "", "print what this program carries out, as JSON", 0, 0,
+		.run = cmd_features },
+	{ "facts", "", "print what this node can do", 0, 0, .run = cmd_facts },
+	{ "fields", "", "every field of config.json", 0, 0, .run = cmd_fields },
+	{ "doc", "TOPIC", "tables for the documentation", 1, 1, .run = cmd_doc },
+	{ "--executor", "", "for kapseld: take one order on fd 3", 0, 16, .run = cmd_executor },
 };
 
 static void help(void)
@@ -1003,7 +1210,9 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 		printf("Usage: kapsel-oci %s %s\n%s\n", c->name, c->args, c->help);
 		return 0;
 	}
-	if (read_flags(o, flags, ARRAY_LEN(flags), &argc, &argv, true, e))
+	o->f_is_format = c->f_is_format;
+	o->failure = c->failure ? c->failure : 1;
+	if (read_flags(o, flags, ARRAY_LEN(flags), &argc, &argv, !c->flags_first, e))
 		return -1;
 	if (argc < c->min || argc > c->max)
 		return kerr_fail(e, KERR_USAGE, 0, "kapsel-oci %s %s", c->name, c->args);
@@ -1040,7 +1249,7 @@ int main(int argc, char **argv)
 	rc = run(&o, argc - 1, argv + 1, &e);
 	if (rc < 0) {
 		report(&o, &e);
-		return 1;
+		return o.failure ? o.failure : 1;
 	}
 	fflush(stdout);
 	return rc;
