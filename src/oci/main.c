@@ -16,7 +16,7 @@ enum { MOST_ENV = 4096, DELETE_MS = 10000, CONFIG_BYTES = 4 << 20 };
 struct options {
 	/* global */
 	const char *root, *log, *log_format;
-	bool debug, systemd_cgroup;
+	bool debug, systemd_cgroup, version, help;
 	/* of a command */
 	const char *bundle, *pid_file, *console_socket, *facts, *process, *cwd, *user, *format,
 		*volatile_size, *ignored;
@@ -47,6 +47,9 @@ static const struct flag globals[] = {
 	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version" },
 	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted" },
 	{ "criu", 0, FLAG_STRING, AT(ignored), "accepted" },
+	{ "version", 'v', FLAG_BOOL, AT(version),
+		"print the version and that of the specification" },
+	{ "help", 'h', FLAG_BOOL, AT(help), "print this" },
 };
 static const struct flag flags[] = {
 	{ "bundle", 'b', FLAG_STRING, AT(bundle), "the bundle's directory; default: this one" },
@@ -1186,20 +1189,16 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 
 	if (argc && str_eq(argv[0], "--executor"))
 		return executor_main(argc, argv);
-	if (argc && (str_eq(argv[0], "--version") || str_eq(argv[0], "-v"))) {
+	if (read_flags(o, globals, ARRAY_LEN(globals), &argc, &argv, false, e))
+		return -1;
+	if (o->version) {
 		printf("kapsel-oci version %s\ncommit: unknown\nspec: %s\n", KAPSEL_VERSION,
 			KAPSEL_SPEC_MAX);
 		return 0;
 	}
-	if (argc && (str_eq(argv[0], "--help") || str_eq(argv[0], "-h"))) {
+	if (o->help || argc == 0 || str_eq(argv[0], "help")) {
 		help();
-		return 0;
-	}
-	if (read_flags(o, globals, ARRAY_LEN(globals), &argc, &argv, false, e))
-		return -1;
-	if (argc == 0 || str_eq(argv[0], "help")) {
-		help();
-		return argc == 0;
+		return argc == 0 && !o->help;
 	}
 	c = find_command(argv[0], e);
 	argc--;
