@@ -20,6 +20,24 @@ static uint64_t operand(const struct bpf_insn *i, const uint64_t *r)
 	return BPF_SRC(i->code) == BPF_X ? r[i->src_reg] : (uint64_t)(int64_t)i->imm;
 }
 
+/* The kernel refuses a program with an instruction that nothing leads to, or a way past its end. */
+static void all_is_reached(const struct bpf_insn *v, size_t len)
+{
+	bool reached[ROOM + 1] = { true };
+
+	for (size_t i = 0; i < len; i++) {
+		assert_true(reached[i]);
+		if (v[i].code == (BPF_JMP | BPF_EXIT))
+			continue;
+		reached[i + 1] = true;
+		if (BPF_CLASS(v[i].code) == BPF_JMP) {
+			assert_in_range(v[i].off, 1, len - i - 2);
+			reached[i + 1 + (size_t)v[i].off] = true;
+		}
+	}
+	assert_false(reached[len]);
+}
+
 static int judge(const struct cgroup_device *rules, size_t n, char type, uint32_t maj, uint32_t min,
 	uint32_t access)
 {
@@ -31,6 +49,7 @@ static int judge(const struct cgroup_device *rules, size_t n, char type, uint32_
 	uint64_t r[11] = { 0 };
 
 	assert_in_range(len, 1, ROOM);
+	all_is_reached(v, len);
 	for (; at < len; at++) {
 		const struct bpf_insn *i = &v[at];
 		uint64_t x = operand(i, r);
