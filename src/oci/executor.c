@@ -441,8 +441,12 @@ int executor_main(int argc, char **argv)
 	wire_begin(&ready, WIRE_READY);
 	if (wire_send(DAEMON, &ready, deadline_in_ms(ANSWER_MS), &e))
 		return 1;
-	if (wire_recv(DAEMON, &x.order, DEADLINE_NEVER, &e) <= 0)
+	rc = wire_recv(DAEMON, &x.order, DEADLINE_NEVER, &e);
+	if (rc < 0)
+		return failed(&e);
+	if (rc == 0)
 		return 0; /* kapseld is gone, and nothing was begun */
+	rc = -1;
 	x.flags = wire_get_u64(&x.order, TAG_FLAGS, 0);
 	if (x.order.type == WIRE_CREATE)
 		rc = order_create(&x, &e);
