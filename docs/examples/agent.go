@@ -2,9 +2,7 @@
 
 // An orchestrator's agent: makes what runs on this node equal to what is desired.  agent SOCKET FILE
 //
-// FILE is JSON, replaced atomically: {"generation": 7, "containers": {"web": "/bundles/web", ...}}.  One connection
-// watches, one changes.  kapseld may die at any time: calls are repeated, which is harmless, and the watch goes on
-// from its cursor.  "converged 7" is printed when there is no difference to generation 7.
+// Like agent.py, on github.com/varlink/go; that one's head says what FILE is.
 package main
 
 import (
@@ -14,11 +12,12 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/varlink/go/varlink"
 )
+
+type object map[string]interface{}
 
 type container struct{ Id, Uid, State, Bundle, Type string }
 
@@ -26,36 +25,30 @@ type watched struct {
 	Cursor           string
 	Resync, Complete bool
 	Snapshot, Events []container
+	err              error
 }
 
 type agent struct {
-	actual                 map[string]container // by id
-	bundles                map[string]string    // by uid
-	cursor                 string
-	fresh                  bool
-	snapshot               map[string]container
-	desired                map[string]string
-	generation, told, read int64
-	calls                  *varlink.Connection
+	actual           map[string]container // by id
+	bundles          map[string]string    // by uid
+	cursor           string
+	fresh            bool
+	snapshot         map[string]container
+	desired          map[string]string
+	generation, told int64
+	calls            *varlink.Connection
+	lost             error
 }
 
-type object map[string]interface{}
-
-// call answers an error only when kapseld went away: what is refused is seen by the watch and tried again.
-func (a *agent) call(method string, in object, out interface{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	err := a.calls.Call(ctx, "io.kapsel.Containers."+method, in, out)
+// call notes in a.lost that kapseld went away; what it refuses is seen by the watch and tried again.
+func (a *agent) call(method string, in object, out interface{}) {
+	err := a.calls.Call(context.Background(), "io.kapsel.Containers."+method, in, out)
 	var refused *varlink.Error
-	if !errors.As(err, &refused) {
-		return err
-	}
-	switch refused.Name[strings.LastIndex(refused.Name, ".")+1:] {
-	case "NotFound", "WrongState", "AlreadyExists", "Busy":
-	default:
+	if errors.As(err, &refused) {
 		log.Printf("%s %v: %v", method, in["id"], refused)
+	} else if err != nil {
+		a.lost = err
 	}
-	return nil
 }
 
 // see takes one answer of Watch.
@@ -74,116 +67,96 @@ func (a *agent) see(w watched) {
 			a.actual[e.Id] = e
 		}
 	}
-	if w.Complete && !a.fresh {
-		if len(w.Snapshot) > 0 || len(a.snapshot) > 0 || w.Resync || a.cursor == "" {
-			a.actual, a.snapshot = a.snapshot, map[string]container{}
-		}
-		a.fresh = true
+	if w.Complete && !a.fresh && (len(a.snapshot) > 0 || w.Resync || a.cursor == "") {
+		a.actual, a.snapshot = a.snapshot, map[string]container{}
 	}
-	a.cursor = w.Cursor
+	a.fresh, a.cursor = a.fresh || w.Complete, w.Cursor
 }
 
-func (a *agent) load(file string) error {
-	text, err := os.ReadFile(file)
+func (a *agent) load(file string) {
 	var d struct {
 		Generation int64
 		Containers map[string]string
 	}
+	text, err := os.ReadFile(file)
 	if err == nil {
 		err = json.Unmarshal(text, &d)
 	}
+	if err != nil {
+		log.Fatal(err)
+	}
 	a.generation, a.desired = d.Generation, d.Containers
-	return err
 }
 
 // reconcile is one pass; true: nothing was different.
-func (a *agent) reconcile() (bool, error) {
+func (a *agent) reconcile() bool {
 	same := true
 	for id, c := range a.actual {
-		bundle, known := a.bundles[c.Uid]
-		if !known {
+		if _, known := a.bundles[c.Uid]; !known {
 			var got struct{ Container container }
-			if err := a.call("Get", object{"id": id, "uid": c.Uid}, &got); err != nil {
-				return false, err
-			}
-			bundle, a.bundles[c.Uid] = got.Container.Bundle, got.Container.Bundle
+			a.call("Get", object{"id": id, "uid": c.Uid}, &got)
+			a.bundles[c.Uid] = got.Container.Bundle
 		}
-		if a.desired[id] != bundle || c.State == "stopped" || c.State == "failed" {
+		if a.desired[id] != a.bundles[c.Uid] || c.State == "stopped" || c.State == "failed" {
 			same = false // the uid: never a stranger who has taken the id since
-			if err := a.call("Delete", object{"id": id, "uid": c.Uid, "force": true}, nil); err != nil {
-				return false, err
-			}
+			a.call("Delete", object{"id": id, "uid": c.Uid, "force": true}, nil)
 		}
 		same = same && c.State == "running"
 	}
 	for id, bundle := range a.desired {
 		if c, there := a.actual[id]; !there || c.State == "created" {
 			same = false
-			request := fmt.Sprintf("generation %d", a.generation)
-			if err := a.call("Run", object{"id": id, "bundle": bundle, "request": request}, nil); err != nil {
-				return false, err
-			}
+			a.call("Run", object{"id": id, "bundle": bundle, "request": fmt.Sprint("generation ", a.generation)}, nil)
 		}
 	}
-	return same, nil
+	return same && a.lost == nil
 }
 
 // session goes on until kapseld goes away.
-func (a *agent) session(socket, file string) error {
+func (a *agent) session(socket, file string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch, err := varlink.NewConnection(ctx, "unix:"+socket)
 	if err != nil {
-		return err
+		return
 	}
 	defer watch.Close()
 	if a.calls, err = varlink.NewConnection(ctx, "unix:"+socket); err != nil {
-		return err
+		return
 	}
 	defer a.calls.Close()
-	ask := object{}
-	if a.cursor != "" {
-		ask["cursor"] = a.cursor
-	}
+	ask := map[bool]object{true: {}, false: {"cursor": a.cursor}}[a.cursor == ""]
 	receive, err := watch.Send(ctx, "io.kapsel.Containers.Watch", ask, varlink.More)
 	if err != nil {
-		return err
+		return
 	}
-	answers, lost := make(chan watched), make(chan error, 1)
+	answers := make(chan watched)
 	go func() {
-		for {
+		for ok := true; ok && ctx.Err() == nil; {
 			var w watched
-			if _, err := receive(ctx, &w); err != nil {
-				lost <- err
-				return
-			}
+			_, w.err = receive(ctx, &w)
+			ok = w.err == nil
 			select {
 			case answers <- w:
 			case <-ctx.Done():
-				return
 			}
 		}
 	}()
-	for a.fresh = false; ; {
+	for a.fresh, a.lost = false, nil; ; {
 		select {
 		case w := <-answers:
+			if w.err != nil {
+				return
+			}
 			a.see(w)
 			continue // first all that is there
-		case err := <-lost:
-			return err
 		case <-time.After(20 * time.Millisecond):
 		}
-		if err := a.load(file); err != nil {
-			log.Fatal(err)
-		}
-		if !a.fresh {
-			continue
-		}
-		if same, err := a.reconcile(); err != nil {
-			return err
-		} else if same && a.told != a.generation {
+		if a.load(file); a.fresh && a.reconcile() && a.told != a.generation {
 			a.told = a.generation
 			fmt.Println("converged", a.told)
+		} else if a.lost != nil {
+			return
 		}
 	}
 }

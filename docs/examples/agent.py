@@ -5,12 +5,7 @@
 FILE is JSON, replaced atomically: {"generation": 7, "containers": {"web": "/bundles/web", ...}}.  One connection
 watches, one changes.  kapseld may die at any time: calls are repeated, which is harmless, and the watch goes on
 from its cursor.  "converged 7" is printed when there is no difference to generation 7."""
-import json
-import os
-import select
-import socket
-import sys
-import time
+import json, os, select, socket, sys, time
 
 
 class Lost(Exception):
@@ -144,9 +139,7 @@ def main():
     agent, connected = Agent(sys.argv[1], sys.argv[2]), False
     while True:
         try:
-            if not connected:
-                agent.connect()
-            connected = True
+            connected = connected or agent.connect() or True
             agent.turn()
         except Lost:
             connected = False

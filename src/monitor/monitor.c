@@ -20,7 +20,7 @@ static struct monitor *of_source(struct source *s, size_t offset)
 static enum source_answer executor_says(struct source *s, uint32_t events);
 
 /* A short life may be over before its terminal's message was read. */
-static void executor_first(struct monitor *m)
+void executor_first(struct monitor *m)
 {
 	struct source *s = &m->executor_socket;
 

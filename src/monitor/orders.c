@@ -222,8 +222,10 @@ static void asked_by(struct monitor *m, const struct wire_in *in)
 		replace(&m->record.request, wire_get_str(in, TAG_REQUEST));
 }
 
-static int need_init(const struct monitor *m, struct kerr *e)
+static int need_init(struct monitor *m, struct kerr *e)
 {
+	if (m->pidfd < 0 && m->pid == 0)
+		executor_first(m); /* kapseld knows it already, by another socket */
 	return m->pidfd >= 0 ? 0
 			     : kerr_fail(e, KERR_NOT_RUNNING, 0, "there is no process to signal");
 }

@@ -159,6 +159,8 @@ void output_drain(struct monitor *m, deadline d);
 void output_reopen(struct monitor *m);
 
 /* orders.c */
+/* What the executor has said and nobody has read yet. */
+void executor_first(struct monitor *m);
 void orders_init(struct monitor *m, struct wire_in *in);
 int connection_add(struct monitor *m, int fd, bool daemon, struct kerr *e);
 void tell_all(struct monitor *m, void (*fill)(struct monitor *m, struct wire_out *w));

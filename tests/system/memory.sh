@@ -52,7 +52,7 @@ for i in range(cycles):
     call("Create", id="c%d" % i, bundle=T + "/b")
     call("Delete", id="c%d" % i, force=True)
     if i % max(1, cycles // 5) == cycles // 5 - 1:
-        print("# after %d: RSS %d KiB, fds %d" % ((i + 1,) + numbers()))
+        print("# after %d: RSS %d KiB, fds %d" % ((i + 1,) + numbers()), flush=True)
         first = first or numbers()
 last = numbers()
 print(("ok" if last[0] <= first[0] + 256 and last[1] <= first[1] + 2 else "NOT OK") +
