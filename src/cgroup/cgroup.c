@@ -418,6 +418,13 @@ int cgroup_v2_fd(const struct cgroup *c)
 	return -1;
 }
 
+bool cgroup_on_v2(struct cgroup *c, const char *controller)
+{
+	const struct part *p = part_by_name(c, controller, NULL);
+
+	return p && p->v2;
+}
+
 int cgroup_dir(const struct cgroup *c, size_t i)
 {
 	return i < c->n ? c->part[i].dir : -1;

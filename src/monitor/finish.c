@@ -39,10 +39,15 @@ static bool quick_is_empty(struct cgroup *c)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 
-	/* One file says it of all where there is a unified hierarchy. */
-	if (cgroup_read(c, "unified", "cgroup.events", &b, NULL) == 0)
-		return strstr(buf_str(&b), "populated 0") != NULL;
-	return cgroup_is_empty(c);
+	/* One file says it of all where there is only a unified hierarchy; beside v1, one more of
+	 * that. */
+	if (cgroup_read(c, "unified", "cgroup.events", &b, NULL))
+		return cgroup_is_empty(c);
+	if (strstr(buf_str(&b), "populated 0") == NULL)
+		return false;
+	buf_reset(&b);
+	return cgroup_on_v2(c, "memory") ||
+	       (cgroup_read(c, "memory", "cgroup.procs", &b, NULL) == 0 && b.len == 0);
 }
 
 static void empty_cgroup(struct monitor *m)
@@ -75,18 +80,19 @@ static void read_figures(struct monitor *m)
 {
 	struct exit_record *r = &m->record;
 	struct cgroup *c = m->cgroup;
-	bool v2;
+	bool v2, cpu_v2;
 	uint64_t ooms;
 
 	if (c == NULL || m->exec_child)
 		return;
-	v2 = cgroup_v2_fd(c) >= 0;
+	v2 = cgroup_on_v2(c, "memory"); /* on a hybrid node both are there */
+	cpu_v2 = cgroup_on_v2(c, "cpu");
 	ooms = v2 ? figure(c, "memory", "memory.events", "oom_kill ")
 		  : figure(c, "memory", "memory.oom_control", "oom_kill ");
 	r->peak_memory =
 		figure(c, "memory", v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL);
-	r->cpu_ns = v2 ? figure(c, "cpu", "cpu.stat", "usage_usec ") * 1000
-		       : figure(c, "cpuacct", "cpuacct.usage", NULL);
+	r->cpu_ns = cpu_v2 ? figure(c, "cpu", "cpu.stat", "usage_usec ") * 1000
+			   : figure(c, "cpuacct", "cpuacct.usage", NULL);
 	if (ooms) {
 		struct cgroup_stats all;
 
