@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-
 // An orchestrator's agent: makes what runs on this node equal to what is desired.  agent SOCKET FILE
-//
-// Like agent.py, on github.com/varlink/go; that one's head says what FILE is.
+// As agent.py, whose head says what FILE is, but on github.com/varlink/go.
 package main
 
 import (
@@ -10,48 +8,44 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/varlink/go/varlink"
 	"log"
 	"os"
 	"time"
-
-	"github.com/varlink/go/varlink"
 )
 
 type object map[string]interface{}
-
 type container struct{ Id, Uid, State, Bundle, Type string }
-
 type watched struct {
 	Cursor           string
 	Resync, Complete bool
 	Snapshot, Events []container
 	err              error
 }
-
+type wanted struct {
+	Generation int64
+	Containers map[string]string
+}
 type agent struct {
-	actual           map[string]container // by id
+	wanted
+	told             int64
+	actual, snapshot map[string]container // by id
 	bundles          map[string]string    // by uid
 	cursor           string
-	fresh            bool
-	snapshot         map[string]container
-	desired          map[string]string
-	generation, told int64
+	fresh, lost      bool
 	calls            *varlink.Connection
-	lost             error
 }
 
 // call notes in a.lost that kapseld went away; what it refuses is seen by the watch and tried again.
 func (a *agent) call(method string, in object, out interface{}) {
 	err := a.calls.Call(context.Background(), "io.kapsel.Containers."+method, in, out)
-	var refused *varlink.Error
-	if errors.As(err, &refused) {
-		log.Printf("%s %v: %v", method, in["id"], refused)
+	if errors.As(err, new(*varlink.Error)) {
+		log.Printf("%s %v: %v", method, in["id"], err)
 	} else if err != nil {
-		a.lost = err
+		a.lost = true
 	}
 }
 
-// see takes one answer of Watch.
 func (a *agent) see(w watched) {
 	if w.Resync {
 		a.snapshot = map[string]container{}
@@ -74,18 +68,11 @@ func (a *agent) see(w watched) {
 }
 
 func (a *agent) load(file string) {
-	var d struct {
-		Generation int64
-		Containers map[string]string
-	}
 	text, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(text, &d)
+	a.wanted = wanted{}
+	if err != nil || json.Unmarshal(text, &a.wanted) != nil {
+		log.Fatal(file, ": cannot be read")
 	}
-	if err != nil {
-		log.Fatal(err)
-	}
-	a.generation, a.desired = d.Generation, d.Containers
 }
 
 // reconcile is one pass; true: nothing was different.
@@ -97,19 +84,19 @@ func (a *agent) reconcile() bool {
 			a.call("Get", object{"id": id, "uid": c.Uid}, &got)
 			a.bundles[c.Uid] = got.Container.Bundle
 		}
-		if a.desired[id] != a.bundles[c.Uid] || c.State == "stopped" || c.State == "failed" {
+		if a.Containers[id] != a.bundles[c.Uid] || c.State == "stopped" || c.State == "failed" {
 			same = false // the uid: never a stranger who has taken the id since
 			a.call("Delete", object{"id": id, "uid": c.Uid, "force": true}, nil)
 		}
 		same = same && c.State == "running"
 	}
-	for id, bundle := range a.desired {
+	for id, bundle := range a.Containers {
 		if c, there := a.actual[id]; !there || c.State == "created" {
 			same = false
-			a.call("Run", object{"id": id, "bundle": bundle, "request": fmt.Sprint("generation ", a.generation)}, nil)
+			a.call("Run", object{"id": id, "bundle": bundle, "request": fmt.Sprint("generation ", a.Generation)}, nil)
 		}
 	}
-	return same && a.lost == nil
+	return same && !a.lost
 }
 
 // session goes on until kapseld goes away.
@@ -117,32 +104,28 @@ func (a *agent) session(socket, file string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watch, err := varlink.NewConnection(ctx, "unix:"+socket)
-	if err != nil {
-		return
+	if err == nil {
+		defer watch.Close()
+		a.calls, err = varlink.NewConnection(ctx, "unix:"+socket)
 	}
-	defer watch.Close()
-	if a.calls, err = varlink.NewConnection(ctx, "unix:"+socket); err != nil {
+	if err != nil {
 		return
 	}
 	defer a.calls.Close()
 	ask := map[bool]object{true: {}, false: {"cursor": a.cursor}}[a.cursor == ""]
 	receive, err := watch.Send(ctx, "io.kapsel.Containers.Watch", ask, varlink.More)
-	if err != nil {
-		return
-	}
 	answers := make(chan watched)
 	go func() {
-		for ok := true; ok && ctx.Err() == nil; {
+		for err == nil && ctx.Err() == nil {
 			var w watched
 			_, w.err = receive(ctx, &w)
-			ok = w.err == nil
 			select {
 			case answers <- w:
 			case <-ctx.Done():
 			}
 		}
 	}()
-	for a.fresh, a.lost = false, nil; ; {
+	for a.fresh, a.lost = false, err != nil; !a.lost; {
 		select {
 		case w := <-answers:
 			if w.err != nil {
@@ -152,19 +135,16 @@ func (a *agent) session(socket, file string) {
 			continue // first all that is there
 		case <-time.After(20 * time.Millisecond):
 		}
-		if a.load(file); a.fresh && a.reconcile() && a.told != a.generation {
-			a.told = a.generation
+		if a.load(file); a.fresh && a.reconcile() && a.told != a.Generation {
+			a.told = a.Generation
 			fmt.Println("converged", a.told)
-		} else if a.lost != nil {
-			return
 		}
 	}
 }
 
 func main() {
 	a := agent{actual: map[string]container{}, bundles: map[string]string{}, snapshot: map[string]container{}}
-	for {
+	for ; ; time.Sleep(50 * time.Millisecond) {
 		a.session(os.Args[1], os.Args[2])
-		time.Sleep(50 * time.Millisecond)
 	}
 }
