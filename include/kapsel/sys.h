@@ -146,6 +146,8 @@ int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_at
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_umount_detach(const char *path); /* umount2(MNT_DETACH) */
 int sys_close_range(unsigned from, unsigned to, unsigned flags);
+/* Every signal to its default, those too that the C library keeps for itself and a caller may have ignored. */
+void sys_signals_default(void);
 int sys_pidfd_open(pid_t pid, unsigned flags);
 int sys_pidfd_getfd(int pidfd, int fd, unsigned flags);
 int sys_memfd(const char *name, unsigned flags);

@@ -397,6 +397,7 @@ void remains_clear(int dir)
 static void settle_lost(struct daemon *d, struct container *c)
 {
 	CLEANUP_FD int dir = -1;
+	CLEANUP_FD int oci = -1;
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct exit_record r = { 0 };
 
@@ -406,6 +407,10 @@ static void settle_lost(struct daemon *d, struct container *c)
 		return;
 	}
 	exit_record_free(&r);
+	if (c->life == LIFE_CREATING && (oci = path_own(dir, STORE_OCI, O_PATH, 0, NULL)) < 0) {
+		container_never_born(d, c);
+		return;
+	}
 	if (dir >= 0)
 		remains_clear(dir);
 	log_error("%s: its monitor was killed; all of its processes were", c->id);

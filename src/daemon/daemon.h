@@ -205,7 +205,8 @@ void logs_remove(struct daemon *d, const char *id);
  * -------------------------------------------------------------- */
 
 int recover(struct daemon *d, struct kerr *e);
-void recover_state(struct container *c, struct wire_in *in);
+void recover_state(struct daemon *d, struct container *c, struct wire_in *in);
+void container_never_born(struct daemon *d, struct container *c);
 /* @given: a descriptor from the caller, owned from now on, or -1 for @path */
 int bundle_open_as(const struct peer *p, int given, const char *path, struct kerr *e);
 int service_listener(void); /* LISTEN_FDS; -1: none */
@@ -224,7 +225,7 @@ struct daemon {
 	VEC(struct container *) all; /* sorted by id */
 	struct link *idle;	     /* monitors' links of pairs that wait */
 	size_t nidle, nbusy;
-	struct timer refill;
+	struct timer refill, unborn;
 	struct watcher *watchers;
 	struct log_follower *followers;
 	uint64_t begun;	   /* number of the journal's last entry then */

@@ -14,7 +14,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { CLOSE_MS = 2000, TURN_MS = 60000, LOCK_TRIES = 50, LOCK_AGAIN_MS = 20 };
+enum { CLOSE_MS = 2000, BIRTHS_MS = 2000, TURN_MS = 60000, LOCK_TRIES = 50, LOCK_AGAIN_MS = 20 };
 
 static const char usage[] =
 	"usage: kapseld [flags]\n"
@@ -369,9 +369,18 @@ static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
 	return 0;
 }
 
+static bool jobs_under_way(const struct daemon *d)
+{
+	for (size_t i = 0; i < d->all.n; i++)
+		if (d->all.v[i]->job)
+			return true;
+	return false;
+}
+
 static int run(struct daemon *d, const struct flags *f)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
+	deadline last;
 
 	d->started_wall = clock_wall_ns();
 	if ((!f->foreground && go_background(&e)) || begin(d, f, &e))
@@ -383,6 +392,12 @@ static int run(struct daemon *d, const struct flags *f)
 			return complain(&e, 1);
 	service_notify("STOPPING=1\n");
 	d->stopping = true;
+	last = deadline_in_ms(BIRTHS_MS);
+	/* A birth under way is told to those who asked, and written down. */
+	api_server_deafen(d->server);
+	while (jobs_under_way(d) && !deadline_passed(last))
+		if (loop_turn(d->loop, 20, &e))
+			break;
 	log_info("kapseld ends; %zu containers stay", d->all.n);
 	api_server_free(d->server);
 	pool_drop(d);

@@ -118,7 +118,7 @@ static void monitor_frame(struct link *l, struct wire_in *in)
 	if (in->type == WIRE_DONE) {
 		order_done(l, in);
 	} else if (in->type == WIRE_STATE && l->c) {
-		recover_state(l->c, in);
+		recover_state(l->d, l->c, in);
 	} else if (in->type == WIRE_EXITED && l->c) {
 		exit_from_frame(l, in, &r);
 		container_exited(l->d, l->c, &r);

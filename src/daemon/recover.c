@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { UNBORN_MS = 50 };
+
 static void keep_fixed(struct container *c, const struct json *root)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -103,12 +105,52 @@ static int meet_monitor(struct daemon *d, struct container *c, int dir)
 	return -1;
 }
 
-/* The answer to STATUS, some turns later. */
-void recover_state(struct container *c, struct wire_in *in)
+/* Its executor was still at work when kapseld died; it has no one to tell. */
+static void ask_again(struct timer *t)
 {
+	struct daemon *d = (struct daemon *)((char *)t - offsetof(struct daemon, unborn));
+	struct wire_out m;
+
+	for (size_t i = 0; i < d->all.n; i++) {
+		struct container *c = d->all.v[i];
+
+		if (c->life != LIFE_CREATING || c->job || c->monitor == NULL)
+			continue;
+		wire_begin(&m, WIRE_STATUS);
+		link_send(c->monitor, &m, NULL);
+	}
+}
+
+/* The answer to STATUS, some turns later; or news of a process that survives its kill. */
+void recover_state(struct daemon *d, struct container *c, struct wire_in *in)
+{
+	const char *phase = wire_get_str(in, TAG_PHASE), *why = wire_get_str(in, TAG_REASON);
+	pid_t pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
+	CLEANUP_FD int dir = -1;
+
+	if (why && str_eq(phase, "stuck"))
+		log_warning("%s: %s", c->id, why);
+	if (c->job)
+		return;
 	c->started = wire_get_u64(in, TAG_STARTED_WALL, c->started);
-	if (wire_get_u64(in, TAG_PID, 0))
-		c->pid = (pid_t)wire_get_u64(in, TAG_PID, 0);
+	if (pid)
+		c->pid = pid;
+	if (c->life == LIFE_CREATING && pid == 0) {
+		d->unborn.fire = ask_again;
+		if (d->unborn.slot == 0)
+			loop_timer(d->loop, &d->unborn, deadline_in_ms(UNBORN_MS));
+	} else if (c->life == LIFE_CREATING && (dir = container_dir(d, c, NULL)) >= 0) {
+		bool waits;
+
+		look_at(d, c, dir);
+		waits = c->life == LIFE_CREATED;
+		c->life = LIFE_CREATING;
+		container_event(d, c, waits ? EV_MADE : EV_RUNS, waits ? "created" : "started",
+			c->request, NULL, NULL, NULL);
+	}
+	if ((str_eq(phase, "stopping") || str_eq(phase, "killing")) &&
+		(c->life == LIFE_RUNNING || c->life == LIFE_CREATED))
+		c->life = LIFE_STOPPING;
 }
 
 /* No record: whoever made this directory died before the intent was written. */
@@ -123,7 +165,7 @@ static void half_made(struct daemon *d, const char *id, int dir)
 	logs_remove(d, id);
 }
 
-static void never_born(struct daemon *d, struct container *c)
+void container_never_born(struct daemon *d, struct container *c)
 {
 	CLEANUP_FREE char *id = mem_strdup(c->id);
 	CLEANUP_FD int dir = container_dir(d, c, NULL);
@@ -172,6 +214,11 @@ static void recover_one(struct daemon *d, const char *id)
 	c = from_record(d, id, root);
 	exit = path_own(dir, STORE_EXIT, O_PATH, 0, NULL);
 	if (exit < 0 && meet_monitor(d, c, dir) == 0) {
+		CLEANUP_FD int born = path_own(dir, STORE_OCI, O_PATH, 0, NULL);
+
+		c->life = LIFE_CREATING;
+		if (born < 0)
+			return;
 		look_at(d, c, dir);
 		c->started = c->life == LIFE_CREATED ? 0 : c->created;
 		return;
@@ -186,7 +233,7 @@ static void recover_one(struct daemon *d, const char *id)
 	exit_record_free(&r);
 	exit = path_own(dir, STORE_OCI, O_PATH, 0, NULL);
 	if (exit < 0) {
-		never_born(d, c);
+		container_never_born(d, c);
 		return;
 	}
 	look_at(d, c, dir);

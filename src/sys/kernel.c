@@ -3,6 +3,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,6 +62,17 @@ int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_at
 int sys_pivot_root(const char *new_root, const char *put_old)
 {
 	return (int)syscall(SYS_pivot_root, new_root, put_old);
+}
+
+void sys_signals_default(void)
+{
+	/* The kernel's struct sigaction with SIG_DFL and nothing else; libc's calls refuse 32
+	 * and 33. */
+	const unsigned long dfl[4] = { 0 };
+
+	for (int sig = 1; sig < 65; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			syscall(SYS_rt_sigaction, sig, dfl, NULL, 8);
 }
 
 int sys_close_range(unsigned from, unsigned to, unsigned flags)

@@ -121,9 +121,7 @@ static int place_fds(struct child *c)
 
 static void default_signals(const sigset_t *mask)
 {
-	for (int sig = 1; sig < 65; sig++)
-		if (sig != SIGKILL && sig != SIGSTOP)
-			signal(sig, SIG_DFL);
+	sys_signals_default();
 	sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

@@ -91,10 +91,11 @@ class Peer:
             c = subprocess.Popen(["sh", "-c", *p["process"]["args"]], stdin=slave, stdout=slave, stderr=slave, env=env,
                                  start_new_session=True)
             os.close(slave)
-            far = os.dup(far)
-            threading.Thread(target=self.copy, args=(master, far), daemon=True).start()
-            if "stdin" in stdio:
-                threading.Thread(target=self.copy, args=(os.dup(far), os.dup(master)), daemon=True).start()
+            ways = [(master, os.dup(far))]
+            if "stdin" in stdio:  # all ends before any thread: the first to end closes its own
+                ways.append((os.dup(far), os.dup(master)))
+            for way in ways:
+                threading.Thread(target=self.copy, args=way, daemon=True).start()
         else:
             c = subprocess.Popen(["sh", "-c", *p["process"]["args"]], stdin=ends[0], stdout=ends[1], stderr=ends[2], env=env)
         for f in self.fds:
