@@ -64,8 +64,9 @@ int cgroup_write(struct cgroup *c, const char *controller, const char *file, con
 	struct kerr *e);
 int cgroup_read(struct cgroup *c, const char *controller, const char *file, struct buf *out,
 	struct kerr *e);
-int cgroup_join(struct cgroup *c, struct kerr *e); /* the calling thread itself; only v1 hierarchies */
-int cgroup_v2_fd(const struct cgroup *c); /* for CLONE_INTO_CGROUP; on hybrid too; -1 on pure v1 */
+int cgroup_join(
+	struct cgroup *c, struct kerr *e); /* the calling thread itself; only v1 hierarchies */
+int cgroup_v2_fd(const struct cgroup *c);  /* for CLONE_INTO_CGROUP; on hybrid too; -1 on pure v1 */
 bool cgroup_on_v2(struct cgroup *c, const char *controller); /* whose files @controller has here */
 /* O_PATH-able directory of a hierarchy by index of cgroup_mounts(); -1 if there is none. */
 int cgroup_dir(const struct cgroup *c, size_t i);

@@ -245,7 +245,6 @@ const char *op_kind_name(enum op_kind k);	       /* "mount" */
 void plan_text(const struct plan *p, struct buf *out); /* byte-stable; no value of process.env */
 void plan_json(const struct plan *p, struct buf *out);
 
-
 /* docs/CGROUPS.md: what becomes of each resource, from the table that does it. */
 void plan_resources_doc(struct buf *out);
 /* For `make fields`: each operation kind's read-back in words. */

@@ -100,7 +100,7 @@ int proc_ns(
 	const char *name, struct kerr *e); /* "self/ns/net", "PID/ns/user": the namespace itself */
 /* The inode of what "self/ns/net" leads to: which namespace it is. 0 when there is none. */
 uint64_t proc_inode(const char *name);
-void proc_close(void);			   /* before a container's program runs */
+void proc_close(void); /* before a container's program runs */
 
 /* ---- process.c: a process is a pidfd ----------------------------------------------------------
  */
@@ -146,7 +146,8 @@ int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_at
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_umount_detach(const char *path); /* umount2(MNT_DETACH) */
 int sys_close_range(unsigned from, unsigned to, unsigned flags);
-/* Every signal to its default, those too that the C library keeps for itself and a caller may have ignored. */
+/* Every signal to its default, those too that the C library keeps for itself and a caller may have
+ * ignored. */
 void sys_signals_default(void);
 int sys_pidfd_open(pid_t pid, unsigned flags);
 int sys_pidfd_getfd(int pidfd, int fd, unsigned flags);

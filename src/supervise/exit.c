@@ -48,8 +48,7 @@ void exit_record_free(struct exit_record *r)
 
 void exit_record_from_wait(struct exit_record *r, int how, int status)
 {
-	bool exited = how == CLD_EXITED,
-	     signalled = how == CLD_KILLED || how == CLD_DUMPED;
+	bool exited = how == CLD_EXITED, signalled = how == CLD_KILLED || how == CLD_DUMPED;
 
 	r->known = exited || signalled;
 	r->code = exited ? status : 0;

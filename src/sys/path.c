@@ -514,7 +514,8 @@ int path_own_copy(int from, int to, const char *name, struct kerr *e)
 {
 	struct stat st;
 
-	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || copy_entry(from, to, name, &st, e) < 0 ||
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		copy_entry(from, to, name, &st, e) < 0 ||
 		fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 		(!S_ISLNK(st.st_mode) && fchmodat(to, name, st.st_mode & 07777, 0) < 0))
 		return kerr_fail(e, KERR_PATH_WRITE, errno, "copy %s", name);

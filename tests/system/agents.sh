@@ -14,7 +14,7 @@ printf '#!/bin/sh\nexec python3 docs/examples/agent.py "$@"\n' >"$T/agent-python
 chmod +x "$T/agent-python"
 agents=agent-python
 if command -v go >/dev/null && [ -d /usr/share/gocode/src/github.com/varlink/go ]; then
-	if GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE=${GOCACHE:-/tmp/kapsel-go-cache} GOFLAGS= go build -o "$T/agent-go" "$PWD/docs/examples/agent.go"; then
+	if GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE=${GOCACHE:-/tmp/kapsel-go-cache} GOFLAGS="" go build -o "$T/agent-go" "$PWD/docs/examples/agent.go"; then
 		agents="$agents agent-go"
 	else
 		echo "NOT OK - agent.go does not build"; failed=1
