@@ -21,7 +21,7 @@ CG="kapsel-test-$(basename "$0" .sh)-$(cut -d. -f1 /proc/uptime)-$$"
 
 state() {
 	# A zombie is the test's own shell's to reap; a kernel thread is nobody's.
-	ps -e -o pid=,stat=,args= | awk '$2 !~ /^Z/ && $3 ~ /kapsel|busybox|\/init|\/bin\/sh -c|conmon/ &&
+	ps -e -o pid=,stat=,args= | awk '$2 !~ /^Z/ && $0 ~ /kapsel|busybox|\/init|\/bin\/sh -c|conmon/ &&
 		$0 !~ /tests\/|awk/ { $2 = ""; print }'
 	cut -d' ' -f5 /proc/self/mountinfo
 	ip -o link 2>/dev/null | cut -d: -f2
@@ -32,7 +32,7 @@ finish() {
 	trap - EXIT
 	set +e
 	if [ -z "${LIB_NO_DAEMON-}" ]; then
-		[ -n "${daemon-}" ] && kill -0 "$daemon" 2>/dev/null || daemon_start
+		kapsel version >"$T/finish" 2>&1 || { daemon_kill; daemon_start; } # a time-out's signal ends kapseld, too
 		kapsel delete --force --all >"$T/finish" 2>&1 || { echo "delete --force --all:"; cat "$T/finish"; rc=1; }
 		daemon_kill TERM || rc=1
 	fi
@@ -109,7 +109,7 @@ daemon_start() {
 }
 daemon_kill() {
 	[ -n "${daemon-}" ] || return 0
-	kill -"${1:-KILL}" "$daemon"
+	kill -"${1:-KILL}" "$daemon" 2>/dev/null || :
 	wait "$daemon" 2>/dev/null || :
 	daemon=
 }
