@@ -81,6 +81,10 @@ static const struct kerr_row rows[KERR_COUNT] = {
 	[KERR_MOUNT_SOURCE_MISSING] = { "KAPSEL-MOUNT-SOURCE-MISSING",
 		"A mount's source is not there.",
 		"Create the source on the node, or correct its path.", API_INVALID, RETRY_LATER },
+	[KERR_MOUNT_IDMAP] = { "KAPSEL-MOUNT-IDMAP", "This file system cannot be idmapped here.",
+		"Put the source on one that can (ext4, xfs, btrfs; tmpfs since Linux 6.3), or "
+		"remove idmap and the mount's mappings.",
+		API_UNSUPPORTED, RETRY_NEVER },
 	[KERR_DEVICE] = { "KAPSEL-DEVICE", "A device node could not be made.",
 		"Check linux.devices against what is in the root file system.", API_FAILED,
 		RETRY_NEVER },

@@ -102,11 +102,16 @@ static int map_namespace(const struct op_mount *m, struct kerr *e)
 
 static int idmap_mount(int fd, const struct op_mount *m, struct kerr *e)
 {
+	CLEANUP_ERR struct kerr why = KERR_INIT;
 	CLEANUP_FD int ns = map_namespace(m, e);
 
-	return ns < 0 ? -1
-		      : set_attr(fd, m->idmap_recursive ? RECURSIVE : 0, MOUNT_ATTR_IDMAP, 0, 0, ns,
-				e);
+	if (ns < 0)
+		return -1;
+	if (set_attr(fd, m->idmap_recursive ? RECURSIVE : 0, MOUNT_ATTR_IDMAP, 0, 0, ns, &why) == 0)
+		return 0;
+	/* The file system does not know how, or one of those below it does not. */
+	return kerr_fail(e, why.sys == EINVAL ? KERR_MOUNT_IDMAP : KERR_MOUNT, why.sys,
+		"idmap the mount of %s", m->source);
 }
 
 static int tree(int fd, bool recursive, struct kerr *e)
