@@ -69,6 +69,8 @@ int fd_reopen(int fd, int flags, struct kerr *e);
 int fd_stat(int fd, struct stat *st, struct kerr *e);
 bool fd_is_dir(int fd);
 bool fd_is_procfs(int fd);
+bool fd_is_devpts(int fd);
+bool fd_is_namespace(int fd);
 uint64_t fd_mount_id(int fd); /* as in mountinfo: of the mount that @fd is on; 0 when unknown */
 bool fd_is_chardev(int fd, unsigned major, unsigned minor);
 int fd_path(int fd, struct buf *out,
@@ -99,6 +101,8 @@ int proc_write(const char *name, const char *value, bool read_back, struct kerr 
 int proc_ns(
 	const char *name, struct kerr *e); /* "self/ns/net", "PID/ns/user": the namespace itself */
 /* The inode of what "self/ns/net" leads to: which namespace it is. 0 when there is none. */
+/* The same words, whatever blanks part them: the kernel has its own. */
+bool proc_same_value(const char *a, const char *b);
 uint64_t proc_inode(const char *name);
 void proc_close(void); /* before a container's program runs */
 

@@ -139,12 +139,15 @@ static ino_t fd_inode(int fd)
 /* Opened and judged here, entered around the clone or by init. */
 static int join_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
-	CLEANUP_FD int fd = path_host(AT_FDCWD, op->u.ns.path, O_RDONLY, e);
-	int type = fd < 0 ? -1 : ioctl(fd, NS_GET_NSTYPE);
+	CLEANUP_FD int there = path_host(AT_FDCWD, op->u.ns.path, O_PATH, e);
+	CLEANUP_FD int fd = -1;
 
-	if (fd < 0)
+	if (there < 0)
 		return -1;
-	if (type != ns_flags[op->u.ns.type])
+	/* To open a fifo would wait, to open a device do who knows what. */
+	if (fd_is_namespace(there) && (fd = fd_reopen(there, O_RDONLY, e)) < 0)
+		return -1;
+	if (fd < 0 || ioctl(fd, NS_GET_NSTYPE) != ns_flags[op->u.ns.type])
 		return kerr_fail(e, KERR_NAMESPACE, 0, "%s is no %s namespace", op->u.ns.path,
 			oci_ns_name(op->u.ns.type));
 	c->joined[op->u.ns.type] = fd_inode(fd);
@@ -235,7 +238,7 @@ static int hook_op(struct container *c, const struct op *op, size_t i, struct ke
 
 	(void)i;
 	state_text(c, "creating", &state);
-	return run_hook(op->u.hook.hook, &state, e);
+	return run_hook(op->u.hook.hook, &state, true, e);
 }
 
 void cpu_list(const char *s, cpu_set_t *out)
@@ -330,6 +333,22 @@ static pid_t pid_of(int pidfd)
 	return line ? (pid_t)strtol(line + 6, NULL, 10) : 0;
 }
 
+long filters_of(const char *status)
+{
+	static const char key[] = "\nSeccomp_filters:\t";
+	const char *line = strstr(status, key);
+
+	return line ? strtol(line + sizeof key - 1, NULL, 10) : -1;
+}
+
+/* Where Kapsel runs in another's container there are some already. */
+static long own_filters(void)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	return proc_read("self/status", 65536, &b, NULL) ? -1 : filters_of(buf_str(&b));
+}
+
 static void note_namespaces(struct container *c)
 {
 	pid_t target = c->o->exec_target >= 0 ? pid_of(c->o->exec_target) : 0;
@@ -345,6 +364,8 @@ static void note_namespaces(struct container *c)
 	}
 	/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING */
 	c->keyring = syscall(SYS_keyctl, 0, -3, 0);
+	if (c->p->spec->linux_.seccomp)
+		c->filters = own_filters();
 }
 
 /* The namespaces that the clone's child is to be born in; ours are kept to come back to. */
@@ -709,6 +730,17 @@ static int listen_for_start(struct container *c, struct kerr *e)
 	return c->listen < 0 ? -1 : 0;
 }
 
+/* A path of the host: inside, the same one may be a stranger's socket. */
+static int connect_listener(struct container *c, struct kerr *e)
+{
+	const struct oci_seccomp *p = c->p->spec->linux_.seccomp;
+
+	if (p == NULL || !seccomp_has_notify(p))
+		return 0;
+	c->notify = path_connect_host(p->listener_path, SOCK_STREAM, e);
+	return c->notify < 0 ? kerr_step(e, "seccomp listener") : 0;
+}
+
 static int run_all(struct container *c, struct kerr *e)
 {
 	size_t i = 0;
@@ -720,9 +752,12 @@ static int run_all(struct container *c, struct kerr *e)
 			return -1;
 	if (c->o->exec_target < 0 && do_prepare_mounts(c, e))
 		return -1;
+	if (connect_listener(c, e))
+		return -1;
 	if (listen_for_start(c, e) || i == c->p->n || clone_init(c, &c->p->op[i], e))
 		return i < c->p->n ? step_failed(&c->p->op[i], e) : -1;
 	fd_closep(&c->listen);
+	fd_closep(&c->notify);
 	if (born(c, e) || take_turns(c, i + 1, e))
 		return -1;
 	return c->p->options.wait_start ? 0 : container_check_filter(c->pid, c->p->spec, e);
@@ -742,7 +777,7 @@ struct container *container_create(const struct container_order *o, struct kerr 
 	c->o = o;
 	c->p = o->plan;
 	c->pidfd = c->netns = c->sync = c->listen = c->root = c->empty = c->slave = c->status =
-		c->old_time = -1;
+		c->notify = c->old_time = -1;
 	if (run_all(c, e)) {
 		undo(c);
 		container_free(c);
@@ -756,13 +791,15 @@ int container_check_filter(pid_t pid, const struct oci_spec *s, struct kerr *e)
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	const char *line;
 	char name[32];
+	long filters;
 
 	snprintf(name, sizeof name, "%d/status", (int)pid);
 	if (s->linux_.seccomp == NULL || proc_read(name, 65536, &b, NULL))
 		return 0; /* none was asked for, or it has ended already */
 	line = strstr(buf_str(&b), "\nSeccomp:\t");
-	if (line == NULL || line[10] == '2' || strstr(buf_str(&b), "\nState:\tZ") ||
-		strstr(buf_str(&b), "\nState:\tX"))
+	filters = filters_of(buf_str(&b));
+	if (line == NULL || (line[10] == '2' && (filters < 0 || filters > own_filters())) ||
+		strstr(buf_str(&b), "\nState:\tZ") || strstr(buf_str(&b), "\nState:\tX"))
 		return 0;
 	return kerr_fail(e, KERR_SELF_CHECK, 0, "the program runs without its seccomp filter");
 }
@@ -778,6 +815,7 @@ void container_free(struct container *c)
 	fd_closep(&c->pidfd);
 	fd_closep(&c->sync);
 	fd_closep(&c->listen);
+	fd_closep(&c->notify);
 	fd_closep(&c->old_time);
 	cgroup_free(c->cgroup);
 	free(c->cgroup_text);

@@ -103,7 +103,8 @@ static int hook(struct container *c, const struct op *op, size_t i, struct kerr 
 	(void)i;
 	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating",
 		&state);
-	return run_hook(op->u.hook.hook, &state, e);
+	/* As pid 1 we have its orphans anyway; else they are not the container's to see. */
+	return run_hook(op->u.hook.hook, &state, false, e);
 }
 
 static int sysctl(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -204,6 +205,19 @@ static int final_affinity(struct container *c, const struct op *op, size_t i, st
 	return sched_setaffinity(0, sizeof set, &set) < 0 ? fail(e, "set the CPUs") : 0;
 }
 
+/* The container's; -1 when it has none. What an image has put there instead is not even opened. */
+static int null_for_stdio(struct container *c, int *null, struct kerr *e)
+{
+	CLEANUP_FD int there = path_in(c->root, "/dev/null", O_PATH, 0, NULL);
+
+	if (there < 0)
+		return 0;
+	if (!fd_is_chardev(there, 1, 3))
+		return kerr_fail(e, KERR_SELF_CHECK, 0, "/dev/null is not the null device");
+	*null = fd_reopen(there, O_RDWR, e);
+	return *null < 0 ? -1 : 0;
+}
+
 /* Preserved fds come to 3.., what is ours goes above them and away at execve. */
 static int stdio(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
@@ -223,11 +237,8 @@ static int stdio(struct container *c, const struct op *op, size_t i, struct kerr
 	}
 	for (int k = 0; k < 3; k++) {
 		if (fds[k] < 0) {
-			if (null < 0)
-				null = path_host(AT_FDCWD, "/dev/null", O_RDWR, NULL);
-			if (null >= 0 && !fd_is_chardev(null, 1, 3))
-				return kerr_fail(
-					e, KERR_SELF_CHECK, 0, "/dev/null is not the null device");
+			if (null < 0 && null_for_stdio(c, &null, e))
+				return -1;
 			fds[k] = null;
 		}
 		if (fds[k] < 0)
@@ -359,15 +370,11 @@ static int wait_start(struct container *c, const struct op *op, size_t i, struct
 	}
 }
 
-/* One message: the state, and the filter's fd with its first byte (runtime-spec, "The Container
- * Process State"). */
-static int send_listener(struct container *c, const struct oci_seccomp *p, int listener)
+/* runtime-spec, "The Container Process State". */
+static void listener_state(struct container *c, const struct oci_seccomp *p, struct buf *b)
 {
-	CLEANUP_ERR struct kerr e = KERR_INIT;
-	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_BUF struct buf state = BUF_INIT;
-	struct json_out o = JSON_OUT(&b);
-	int s = c->init_fds[0];
+	struct json_out o = JSON_OUT(b);
 
 	c->o->state(c->o->arg, "creating", &state);
 	json_begin_object(&o);
@@ -381,24 +388,28 @@ static int send_listener(struct container *c, const struct oci_seccomp *p, int l
 	json_key(&o, "state");
 	json_add_raw(&o, buf_str(&state), state.len);
 	json_end_object(&o);
-	return socket_send(s, b.data, b.len, &listener, 1, deadline_in_ms(5000), &e) < 0 ? -1 : 0;
 }
 
 static int seccomp(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	const struct oci_seccomp *p = op->u.seccomp.profile;
+	CLEANUP_BUF struct buf state = BUF_INIT;
 	int listener;
 
 	(void)i;
+	if (c->notify >= 0)
+		listener_state(c, p, &state);
 	listener = seccomp_install(&c->filter, p);
 	if (listener < 0)
 		return kerr_fail(e, KERR_SECCOMP, errno, "load the filter");
-	if (listener > 0 && send_listener(c, p, listener) < 0)
+	if (listener == 0)
+		return 0;
+	/* One message, the fd with its first byte. */
+	if (socket_send(c->notify, state.data, state.len, &listener, 1, deadline_in_ms(5000), e) <
+		0)
 		return kerr_fail(e, KERR_SECCOMP, 0, "hand the listener to %s", p->listener_path);
-	if (listener > 0) {
-		close(listener);
-		fd_closep(&c->init_fds[0]);
-	}
+	close(listener);
+	fd_closep(&c->notify);
 	return 0;
 }
 
@@ -451,13 +462,6 @@ static int find_program(const struct oci_process *p, char *out, size_t room, str
 	return not_found(e, name, denied ? EACCES : ENOENT);
 }
 
-int check_late(struct container *c, struct kerr *e)
-{
-	char path[4096];
-
-	return find_program(c->p->process, path, sizeof path, e);
-}
-
 static char **copy_vector(const char *const *v, size_t n)
 {
 	char **out = mem_array(n + 1, sizeof *out);
@@ -467,25 +471,35 @@ static char **copy_vector(const char *const *v, size_t n)
 	return out;
 }
 
-static int execute(struct container *c, const struct op *op, size_t i, struct kerr *e)
+/* All that execve is given, so that a filter need not let anything else through. */
+int check_late(struct container *c, struct kerr *e)
 {
 	const struct oci_process *p = c->p->process;
-	char **argv = copy_vector(p->args.v, p->args.n), **envp = copy_vector(p->env.v, p->env.n);
 	char path[4096];
 
+	if (find_program(p, path, sizeof path, e))
+		return -1;
+	free(c->program);
+	free(c->argv);
+	free(c->envp);
+	c->program = mem_strdup(path);
+	c->argv = copy_vector(p->args.v, p->args.n);
+	c->envp = copy_vector(p->env.v, p->env.n);
+	return 0;
+}
+
+static int execute(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
 	(void)op;
 	(void)i;
-	if (find_program(p, path, sizeof path, e) == 0) {
-		execve(path, argv, envp);
-		kerr_fail(e,
-			errno == EACCES	  ? KERR_EXEC_DENIED
-			: errno == ENOENT ? KERR_EXEC_NOT_FOUND
-					  : KERR_EXEC_FAILED,
-			errno, "exec: \"%s\"", p->args.v[0]);
-	}
-	free(argv);
-	free(envp);
-	return -1;
+	if (c->program == NULL)
+		return kerr_fail(e, KERR_SELF_CHECK, 0, "the program has not been looked for");
+	execve(c->program, c->argv, c->envp);
+	return kerr_fail(e,
+		errno == EACCES	  ? KERR_EXEC_DENIED
+		: errno == ENOENT ? KERR_EXEC_NOT_FOUND
+				  : KERR_EXEC_FAILED,
+		errno, "exec: \"%s\"", c->argv[0]);
 }
 
 /* ---- the walk
@@ -631,6 +645,7 @@ static int keep_ours(struct container *c, struct kerr *e)
 	keep[n++] = c->sync;
 	keep[n++] = c->listen;
 	keep[n++] = c->netns;
+	keep[n++] = c->notify;
 	keep[n++] = c->o->exec_target;
 	keep[n++] = proc_root(e);
 	return close_around(keep, n, e);
@@ -670,17 +685,6 @@ static int begin(struct container *c, struct kerr *e)
 	return proc_root(e) < 0 || enter_namespaces(c, e) ? -1 : 0;
 }
 
-static int connect_listener(struct container *c, struct kerr *e)
-{
-	const struct oci_seccomp *p = c->p->spec->linux_.seccomp;
-
-	c->init_fds[0] = -1;
-	if (p == NULL || !seccomp_has_notify(p))
-		return 0;
-	c->init_fds[0] = path_connect_host(p->listener_path, SOCK_STREAM, e);
-	return c->init_fds[0] < 0 ? kerr_step(e, "seccomp listener") : 0;
-}
-
 /* Keeps what was asked to be kept; the sync socket goes away with execve, and tells by that. */
 static int close_others(struct container *c, struct kerr *e)
 {
@@ -694,7 +698,7 @@ static int close_others(struct container *c, struct kerr *e)
 	}
 	keep[n++] = c->sync;
 	keep[n++] = c->listen;
-	keep[n++] = c->init_fds[0];
+	keep[n++] = c->notify;
 	if (close_around(keep, n, e))
 		return -1;
 	/* From here on the end of the socket means execve: a filter may forbid to say more. */
@@ -703,7 +707,7 @@ static int close_others(struct container *c, struct kerr *e)
 
 static int walk(struct container *c, size_t from, struct kerr *e)
 {
-	if (begin(c, e) || connect_listener(c, e))
+	if (begin(c, e))
 		return -1;
 	for (size_t i = from; i < c->p->n; i++) {
 		const struct op *op = &c->p->op[i];

@@ -438,7 +438,11 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 		return -1;
 	}
 	c->id[i] = fd_mount_id(fd);
-	return set_propagation(fd, m, e);
+	if (set_propagation(fd, m, e))
+		return -1;
+	if (str_eq(m->type, "proc") || str_eq(m->type, "sysfs"))
+		c->fd[i] = fd_take(&made); /* what is masked is masked in this one */
+	return 0;
 }
 
 int do_device(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -456,17 +460,21 @@ int do_device(struct container *c, const struct op *op, size_t i, struct kerr *e
 
 int do_console(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
-	CLEANUP_FD int master = path_in(c->root, "/dev/pts/ptmx", O_RDWR, 0, e);
+	CLEANUP_FD int ptmx = path_in(c->root, "/dev/pts/ptmx", O_PATH, 0, e);
+	CLEANUP_FD int master = -1;
 	CLEANUP_FD int target = -1;
 	CLEANUP_FD int bind = -1;
 	struct winsize size = { .ws_row = op->u.console.rows, .ws_col = op->u.console.columns };
 	int unlock = 0;
 
-	if (master < 0)
+	if (ptmx < 0)
 		return -1;
-	if (!fd_is_chardev(master, 5, 2))
+	if (!fd_is_chardev(ptmx, 5, 2) || !fd_is_devpts(ptmx))
 		return kerr_fail(e, KERR_TERMINAL, 0,
 			"/dev/pts/ptmx is no pty master: mount a devpts on /dev/pts");
+	master = fd_reopen(ptmx, O_RDWR, e);
+	if (master < 0)
+		return -1;
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return kerr_fail(e, KERR_TERMINAL, errno, "unlock the pty");
 	c->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -520,10 +528,39 @@ static bool is_missing(const struct kerr *e)
 	return e->sys == ENOENT || e->sys == ENOTDIR;
 }
 
+/* What follows the mount point of @mount in @path; NULL when it is not below it. */
+static const char *rest_below(const char *mount, const char *path)
+{
+	size_t n = mount ? strlen(mount) : 0;
+
+	return n && strncmp(path, mount, n) == 0 && path[n] == '/' && strstr(path, "..") == NULL
+		       ? path + n + 1
+		       : NULL;
+}
+
+int target_below(struct container *c, const struct op *op, struct kerr *e)
+{
+	const char *rest = op->target;
+	int dir = c->root;
+
+	for (size_t i = 0; i < c->p->n && &c->p->op[i] != op; i++) {
+		const struct op *m = &c->p->op[i];
+		const char *below = m->kind == OP_MOUNT ? rest_below(m->target, op->target) : NULL;
+
+		/* Another's thread may have put a link or an empty directory in /proc's place; then
+		 * nothing would be masked in the one that is seen through some other name. */
+		if (below) {
+			dir = c->fd[i] >= 0 && !m->u.mount.bind ? c->fd[i] : c->root;
+			rest = dir == c->root ? op->target : below;
+		}
+	}
+	return path_in(dir, rest, O_PATH, 0, e);
+}
+
 int do_readonly_path(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	CLEANUP_ERR struct kerr why = KERR_INIT;
-	CLEANUP_FD int target = path_in(c->root, op->target, O_PATH, 0, &why);
+	CLEANUP_FD int target = target_below(c, op, &why);
 	CLEANUP_FD int copy = -1;
 
 	if (target < 0 && is_missing(&why)) {
@@ -569,7 +606,7 @@ static int empty_directory(struct container *c, struct kerr *e)
 int do_mask(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	CLEANUP_ERR struct kerr why = KERR_INIT;
-	CLEANUP_FD int target = path_in(c->root, op->target, O_PATH, 0, &why);
+	CLEANUP_FD int target = target_below(c, op, &why);
 	CLEANUP_FD int cover = -1;
 
 	if (target < 0 && is_missing(&why)) {

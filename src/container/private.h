@@ -27,11 +27,13 @@ struct container {
 	int slave;  /* the pty's other end */
 	int status; /* /proc/self/status, open before the filter */
 	struct buf filter;
-	int init_fds[16];
-	pid_t host_pid;		   /* our number outside, when a listener must know it */
-	bool entered;		   /* joined namespaces have been entered around the clone */
-	char *cgroup_name;	   /* what cgroup_path() said, once its fds are closed */
-	ino_t outer[OCI_NS_COUNT]; /* the executor's namespaces */
+	int notify; /* seccomp.listenerPath, connected on the host; closed by init once used */
+	char *program, **argv, **envp; /* of execve: nothing is called between the filter and it */
+	long filters;		       /* seccomp filters that the executor has had itself */
+	pid_t host_pid;		       /* our number outside, when a listener must know it */
+	bool entered;		       /* joined namespaces have been entered around the clone */
+	char *cgroup_name;	       /* what cgroup_path() said, once its fds are closed */
+	ino_t outer[OCI_NS_COUNT];     /* the executor's namespaces */
 	ino_t joined[OCI_NS_COUNT];
 	long keyring;	     /* the executor's session keyring */
 	bool private_mounts; /* what is attached from now on stays in our mount namespace */
@@ -46,13 +48,17 @@ const char *ns_file(enum oci_namespace t);	 /* "self/ns/net" */
 void cpu_list(const char *list, cpu_set_t *out); /* "0-3,7" */
 bool same_setting(const char *asked, const char *found);
 int step_failed(const struct op *op, struct kerr *e);
+long filters_of(const char *status); /* how many; -1: this kernel does not say */
+/* The O_PATH fd of @op's target: below the very procfs or sysfs that we have mounted, if it is. */
+int target_below(struct container *c, const struct op *op, struct kerr *e);
 
 /* executor side */
 int do_prepare_mounts(struct container *c, struct kerr *e);
 bool joins_user(const struct container *c); /* one that exists already */
 int clone_init(struct container *c, const struct op *op, struct kerr *e);
 uint64_t hook_ms(const struct oci_hook *h); /* how long it may take */
-int run_hook(const struct oci_hook *h, const struct buf *state, struct kerr *e);
+/* @orphans: this process takes in what a hook leaves behind, so that a time-out ends that, too. */
+int run_hook(const struct oci_hook *h, const struct buf *state, bool orphans, struct kerr *e);
 
 /* init side */
 _Noreturn void init_main(struct container *c, size_t from);

@@ -218,13 +218,22 @@ int path_in_symlink(int root, const char *target, const char *path, struct kerr 
 	return 0;
 }
 
-static int same_node(int dir, const char *name, mode_t type, dev_t rdev)
+static bool same_node(int node, mode_t type, dev_t rdev)
 {
 	struct stat st;
 
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       (st.st_mode & S_IFMT) == (type & S_IFMT) &&
+	return fstat(node, &st) == 0 && (st.st_mode & S_IFMT) == (type & S_IFMT) &&
 	       (!(S_ISCHR(type) || S_ISBLK(type)) || st.st_rdev == rdev);
+}
+
+/* By the fd, since a name may have become a link meanwhile: chmod follows it. */
+static int chmod_fd(int fd, mode_t mode)
+{
+	char name[32];
+	int proc = proc_root(NULL);
+
+	snprintf(name, sizeof name, "self/fd/%d", fd);
+	return proc < 0 ? -1 : fchmodat(proc, name, mode & 07777, 0);
 }
 
 int path_in_mknod(int root, const char *path, mode_t type_and_mode, dev_t rdev, uid_t uid,
@@ -236,18 +245,16 @@ int path_in_mknod(int root, const char *path, mode_t type_and_mode, dev_t rdev, 
 
 	if (dir < 0)
 		return -1;
-	if (mknodat(dir, name, type_and_mode, rdev) < 0) {
-		if (errno != EEXIST)
-			return kerr_fail(e, KERR_DEVICE, errno, "make %s", path);
-		if (!same_node(dir, name, type_and_mode, rdev))
-			return kerr_fail(
-				e, KERR_PATH_TYPE, 0, "%s is there and is something else", path);
-	}
+	if (mknodat(dir, name, type_and_mode, rdev) < 0 && errno != EEXIST)
+		return kerr_fail(e, KERR_DEVICE, errno, "make %s", path);
+	/* Whoever else writes to this root may have put something else there. */
 	node = open_own(dir, name, O_PATH | O_NOFOLLOW, 0);
+	if (node < 0 || !same_node(node, type_and_mode, rdev))
+		return kerr_fail(e, KERR_PATH_TYPE, 0, "%s is there and is something else", path);
 	/* The mode is set again: mknod's is cut by the umask. */
-	if (node < 0 || fchownat(node, "", uid, gid, AT_EMPTY_PATH) < 0)
+	if (fchownat(node, "", uid, gid, AT_EMPTY_PATH) < 0)
 		return kerr_fail(e, KERR_DEVICE, errno, "owner of %s", path);
-	if (fchmodat(dir, name, type_and_mode & 07777, 0) < 0)
+	if (chmod_fd(node, type_and_mode) < 0)
 		return kerr_fail(e, KERR_DEVICE, errno, "mode of %s", path);
 	return 0;
 }
@@ -512,12 +519,14 @@ static int copy_entry(int from, int to, const char *name, const struct stat *st,
 
 int path_own_copy(int from, int to, const char *name, struct kerr *e)
 {
+	CLEANUP_FD int made = -1;
 	struct stat st;
 
 	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		copy_entry(from, to, name, &st, e) < 0 ||
-		fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-		(!S_ISLNK(st.st_mode) && fchmodat(to, name, st.st_mode & 07777, 0) < 0))
+		(made = open_own(to, name, O_PATH | O_NOFOLLOW, 0)) < 0 ||
+		fchownat(made, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0 ||
+		(!S_ISLNK(st.st_mode) && chmod_fd(made, st.st_mode) < 0))
 		return kerr_fail(e, KERR_PATH_WRITE, errno, "copy %s", name);
 	return 0;
 }
@@ -584,11 +593,26 @@ uint64_t fd_mount_id(int fd)
 	return st[18]; /* stx_mnt_id, byte 144 */
 }
 
-bool fd_is_procfs(int fd)
+static bool is_of(int fd, unsigned long magic)
 {
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+	return fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == magic;
+}
+
+bool fd_is_procfs(int fd)
+{
+	return is_of(fd, PROC_SUPER_MAGIC);
+}
+
+bool fd_is_devpts(int fd)
+{
+	return is_of(fd, DEVPTS_SUPER_MAGIC);
+}
+
+bool fd_is_namespace(int fd)
+{
+	return is_of(fd, NSFS_MAGIC);
 }
 
 bool fd_is_chardev(int fd, unsigned maj, unsigned min)

@@ -102,7 +102,7 @@ int proc_read(const char *name, size_t most, struct buf *out, struct kerr *e)
 }
 
 /* The kernel ends values with a newline, parts the numbers of a list by tabs. */
-static bool same_value(const char *a, const char *b)
+bool proc_same_value(const char *a, const char *b)
 {
 	static const char blank[] = " \t\n";
 
@@ -139,7 +139,7 @@ int proc_write(const char *name, const char *value, bool read_back, struct kerr 
 		return 0;
 	if (proc_read(name, 65536, &now, e))
 		return -1;
-	if (!same_value(value, buf_str(&now)))
+	if (!proc_same_value(value, buf_str(&now)))
 		return kerr_fail(e, KERR_SELF_CHECK, 0, "/proc/%s holds '%.100s', not '%.100s'",
 			name, buf_str(&now), value);
 	return 0;
