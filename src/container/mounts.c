@@ -358,14 +358,47 @@ static int copy_up(int from, int to, unsigned depth, struct kerr *e)
 	return rc;
 }
 
+/* "cpu,cpuacct" is found as "cpu" and as "cpuacct", too. */
+static int link_controllers(int top, const char *name, struct kerr *e)
+{
+	for (int k = 0; strchr(name, ',') && k < CG_COUNT; k++) {
+		const char *controller = cgroup_controller_name((enum cgroup_controller)k);
+
+		if (strstr(name, controller) && path_in_symlink(top, name, controller, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* Full before anybody sees it: a directory for each hierarchy that the container has a part in. */
+static int cgroup_top(struct container *c, const struct op_mount *m, int *dirs, struct kerr *e)
+{
+	size_t n;
+	const struct cgroup_mount *mounts = cgroup_mounts(&n);
+	CLEANUP_FD int top = new_filesystem(
+		"tmpfs", "cgroup", "mode=755", 0, m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY, e);
+
+	for (size_t i = 0; top >= 0 && i < n; i++) {
+		if (c->fd[c->p->n + i] < 0)
+			continue;
+		dirs[i] = path_own_mkdir(top, mounts[i].name, 0755, e);
+		if (dirs[i] < 0 || link_controllers(top, mounts[i].name, e))
+			return -1;
+	}
+	if (top < 0 || set_attr(top, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e))
+		return -1;
+	return fd_take(&top);
+}
+
 /* v1: a tmpfs with a directory for each hierarchy; v2: the cgroup itself. */
 static int mount_cgroups(struct container *c, const struct op *op, size_t at, struct kerr *e)
 {
-	const struct op_mount *m = &op->u.mount;
 	size_t n;
 	const struct cgroup_mount *mounts = cgroup_mounts(&n);
 	CLEANUP_FD int target = target_of(c, op->target, true, e);
 	CLEANUP_FD int top = -1;
+	CLEANUP_FREE int *dirs = NULL;
+	int rc = 0;
 
 	if (target < 0)
 		return -1;
@@ -375,31 +408,20 @@ static int mount_cgroups(struct container *c, const struct op *op, size_t at, st
 		c->id[at] = fd_mount_id(c->fd[c->p->n]);
 		return attach(c->fd[c->p->n], target, e);
 	}
-	top = new_filesystem(
-		"tmpfs", "cgroup", "mode=755", 0, m->attr_set & ~(uint64_t)MOUNT_ATTR_RDONLY, e);
-	if (top < 0 || attach(top, target, e))
-		return -1;
-	c->id[at] = fd_mount_id(top);
+	dirs = mem_array(n, sizeof *dirs);
+	memset(dirs, -1, n * sizeof *dirs);
+	top = cgroup_top(c, &op->u.mount, dirs, e);
+	rc = top < 0 ? -1 : attach(top, target, e);
+	if (rc == 0)
+		c->id[at] = fd_mount_id(top);
 	for (size_t i = 0; i < n; i++) {
-		CLEANUP_FD int dir =
-			c->fd[c->p->n + i] < 0 ? -1 : path_own_mkdir(top, mounts[i].name, 0755, e);
-
-		if (c->fd[c->p->n + i] < 0)
-			continue;
-		if (dir < 0 || attach(c->fd[c->p->n + i], dir, e))
-			return -1;
-		c->id[c->p->n + i] = fd_mount_id(c->fd[c->p->n + i]);
-		if (strchr(mounts[i].name, ','))
-			for (int k = 0; k < CG_COUNT; k++) {
-				const char *name =
-					cgroup_controller_name((enum cgroup_controller)k);
-
-				if (strstr(mounts[i].name, name) &&
-					path_in_symlink(top, mounts[i].name, name, e))
-					return -1;
-			}
+		if (dirs[i] >= 0 && rc == 0) {
+			rc = attach(c->fd[c->p->n + i], dirs[i], e);
+			c->id[c->p->n + i] = fd_mount_id(c->fd[c->p->n + i]);
+		}
+		fd_closep(&dirs[i]);
 	}
-	return set_attr(top, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e);
+	return rc;
 }
 
 int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -431,12 +453,12 @@ int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)
 	if (m->copy_up) {
 		CLEANUP_FD int from = path_in(c->root, op->target, O_RDONLY | O_DIRECTORY, 0, e);
 
-		if (from < 0 || attach(fd, target, e) || copy_up(from, fd, 0, e) ||
+		if (from < 0 || copy_up(from, fd, 0, e) ||
 			set_attr(fd, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e))
 			return -1;
-	} else if (attach(fd, target, e)) {
-		return -1;
 	}
+	if (attach(fd, target, e))
+		return -1;
 	c->id[i] = fd_mount_id(fd);
 	if (set_propagation(fd, m, e))
 		return -1;
