@@ -11,43 +11,49 @@
 #define TEXT	   .number = false
 #define NUMBER	   .number = true
 static const struct config_row rows[] = {
-	{ "/socket", "path of the API's socket", TEXT, .fixed = true, .offset = AT(socket) },
-	{ "/runDir", "what dies with the machine", TEXT, .fixed = true, .offset = AT(run_dir) },
-	{ "/stateDir", "journal, logs, cache", TEXT, .fixed = true, .offset = AT(state_dir) },
-	{ "/log/format", "of kapseld's own log", TEXT, .offset = AT(log_format),
+	{ "/socket", "where the API listens, if no service manager hands over a socket", TEXT,
+		.fixed = true, .offset = AT(socket) },
+	{ "/runDir", "directory of the containers' running state: a tmpfs, gone with the machine",
+		TEXT, .fixed = true, .offset = AT(run_dir) },
+	{ "/stateDir", "directory of the journal, the logs and the filter cache", TEXT,
+		.fixed = true, .offset = AT(state_dir) },
+	{ "/log/format", "how kapseld's own log is written", TEXT, .offset = AT(log_format),
 		.words = "text|json" },
-	{ "/log/level", "the least that is logged", TEXT, .offset = AT(log_level),
+	{ "/log/level", "the least that kapseld logs", TEXT, .offset = AT(log_level),
 		.words = "error|warning|info|debug" },
-	{ "/roles/observe", "who may look: root, any, user:, uid:, group:, gid:, with commas", TEXT,
+	{ "/roles/observe",
+		"who may look: a list of root, any, user:NAME, uid:N, group:NAME, gid:N", TEXT,
 		.offset = AT(observe) },
-	{ "/roles/operate", "who may change containers: as good as root", TEXT,
+	{ "/roles/operate", "who may change containers, which is as good as being root", TEXT,
 		.offset = AT(operate) },
 	{ "/roles/admin", "who may change the node", TEXT, .offset = AT(admin) },
-	{ "/pool", "executors that wait, started; 0: none", NUMBER, .offset = AT(pool), .max = 64 },
-	{ "/cache", "1: compiled seccomp programs are kept", NUMBER, .offset = AT(cache),
-		.max = 1 },
-	{ "/cgroupParent", "cgroup of containers that name none", TEXT,
+	{ "/pool", "executors that are kept started and waiting; 0 for none", NUMBER,
+		.offset = AT(pool), .max = 64 },
+	{ "/cache", "1 to keep compiled seccomp programs, 0 to compile each time", NUMBER,
+		.offset = AT(cache), .max = 1 },
+	{ "/cgroupParent", "cgroup above those of containers that name none", TEXT,
 		.offset = AT(cgroup_parent) },
-	{ "/birthTimeoutMs", "for an executor's work", NUMBER, .offset = AT(birth_ms), .min = 100,
-		.max = 3600000 },
-	{ "/defaults/stopSignal", "asks a container to end", TEXT, .offset = AT(stop_signal) },
-	{ "/defaults/stopTimeoutMs", "before it is killed", NUMBER, .offset = AT(stop_ms),
-		.max = 86400000 },
-	{ "/defaults/logDriver", "where output goes", TEXT, .offset = AT(log_driver),
-		.words = "cri|none" },
-	{ "/defaults/logMaxSize", "bytes of a log file", NUMBER, .offset = AT(log_size),
-		.min = 4096, .max = 1ull << 40 },
-	{ "/defaults/logMaxFiles", "of a container", NUMBER, .offset = AT(log_files), .min = 1,
-		.max = 100 },
-	{ "/limits/containers", "at the same time", NUMBER, .offset = AT(containers), .min = 1,
-		.max = STORE_CONTAINERS },
-	{ "/limits/messageBytes", "of a request", NUMBER, .offset = AT(limits.message_bytes),
+	{ "/birthTimeoutMs", "how long building a container may take, hooks included", NUMBER,
+		.offset = AT(birth_ms), .min = 100, .max = 3600000 },
+	{ "/defaults/stopSignal", "signal that asks a container to end", TEXT,
+		.offset = AT(stop_signal) },
+	{ "/defaults/stopTimeoutMs", "how long a container may take to end before it is killed",
+		NUMBER, .offset = AT(stop_ms), .max = 86400000 },
+	{ "/defaults/logDriver", "whether output is kept in a log file", TEXT,
+		.offset = AT(log_driver), .words = "cri|none" },
+	{ "/defaults/logMaxSize", "bytes after which a new log file is begun", NUMBER,
+		.offset = AT(log_size), .min = 4096, .max = 1ull << 40 },
+	{ "/defaults/logMaxFiles", "log files of one container", NUMBER, .offset = AT(log_files),
+		.min = 1, .max = 100 },
+	{ "/limits/containers", "containers at the same time", NUMBER, .offset = AT(containers),
+		.min = 1, .max = STORE_CONTAINERS },
+	{ "/limits/messageBytes", "largest request", NUMBER, .offset = AT(limits.message_bytes),
 		.min = 4096, .max = 16 << 20 },
-	{ "/limits/callsPerConnection", "in flight", NUMBER, .offset = AT(limits.calls), .min = 1,
-		.max = 1024 },
-	{ "/limits/halfMessageMs", "for the rest of a message", NUMBER,
+	{ "/limits/callsPerConnection", "unanswered calls of one connection", NUMBER,
+		.offset = AT(limits.calls), .min = 1, .max = 1024 },
+	{ "/limits/halfMessageMs", "how long the rest of a begun request may take", NUMBER,
 		.offset = AT(limits.half_message_ms), .min = 100, .max = 3600000 },
-	{ "/limits/unsentBytes", "answers that a client has not read", NUMBER,
+	{ "/limits/unsentBytes", "answers that a client has not read, before it is dropped", NUMBER,
 		.offset = AT(limits.unsent_bytes), .min = 65536, .max = 1 << 30 },
 	{ "/limits/connectionsPerUid", "connections of one user", NUMBER,
 		.offset = AT(limits.connections_per_uid), .min = 1, .max = 100000 },
@@ -355,4 +361,33 @@ void config_print(const struct config *c, struct buf *out)
 			: c->origin[i] == ORIGIN_CONFIG ? c->file
 							: "default");
 	}
+}
+
+const char *config_text(const struct config *c, const char *pointer)
+{
+	struct config *w = (struct config *)(uintptr_t)c;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (str_eq(rows[i].pointer, pointer))
+			return *text_at(w, &rows[i]);
+	return NULL;
+}
+
+void config_doc(struct buf *out)
+{
+	struct config c;
+
+	config_default(&c);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct config_row *r = &rows[i];
+
+		buf_addf(out, "key\t%s\t", r->pointer);
+		if (r->number)
+			buf_addf(out, "%llu to %llu\t%llu\t", (unsigned long long)r->min,
+				(unsigned long long)r->max, (unsigned long long)*number_at(&c, r));
+		else
+			buf_addf(out, "%s\t%s\t", r->words ? r->words : "text", *text_at(&c, r));
+		buf_addf(out, "%s\t%s\n", r->fixed ? "restart" : "reload", r->help);
+	}
+	config_free(&c);
 }

@@ -48,6 +48,8 @@ void config_set(struct config *c, const char *pointer, const char *value); /* a 
 /* Takes what may change under way from @from; the names of what may not, or "". */
 void config_renew(struct config *c, struct config *from, struct buf *ignored);
 void config_print(const struct config *c, struct buf *out);
+const char *config_text(const struct config *c, const char *pointer); /* of a row of text */
+void config_doc(struct buf *out); /* the table with its defaults, for kapseld(8) */
 enum role config_role(const struct config *c, const struct peer *p);
 
 /* ---- links: a socket to a monitor or an executor ----------------------------------------------

@@ -16,21 +16,26 @@
 
 enum { CLOSE_MS = 2000, BIRTHS_MS = 2000, TURN_MS = 60000, LOCK_TRIES = 50, LOCK_AGAIN_MS = 20 };
 
-static const char usage[] =
-	"usage: kapseld [flags]\n"
-	"  --socket PATH           the API's socket (/run/kapsel/kapseld.sock)\n"
-	"  --run-dir DIR           what dies with the machine (/run/kapsel)\n"
-	"  --state-dir DIR         journal, logs, cache (/var/lib/kapsel)\n"
-	"  --config FILE           configuration (/etc/kapsel/kapseld.json)\n"
-	"  --foreground            do not go into the background\n"
-	"  --log-format text|json  of the log on stderr\n"
-	"  --check                 print the configuration and what this node lacks; then end\n"
-	"  --version, --help\n"
-	"SIGHUP reads the configuration again; SIGTERM ends kapseld and leaves containers "
-	"running.\n";
+/* --help and kapseld(8) are printed from this table. */
+static const struct flag {
+	const char *name, *arg, *pointer, *help; /* pointer: of the configuration that it sets */
+} flag_rows[] = {
+	{ "--socket", "PATH", "/socket", "the API's socket" },
+	{ "--run-dir", "DIR", "/runDir", "what dies with the machine" },
+	{ "--state-dir", "DIR", "/stateDir", "journal, logs, cache" },
+	{ "--config", "FILE", NULL, "the configuration, /etc/kapsel/kapseld.json if not given" },
+	{ "--log-format", "text|json", "/log/format", "of kapseld's own log" },
+	{ "--foreground", NULL, NULL, "do not go into the background" },
+	{ "--check", NULL, NULL, "print the configuration and what this node lacks; then end" },
+	{ "--lifeline", "FD", NULL,
+		"serve this connection, and end with it: for kapsel --standalone" },
+	{ "--version", NULL, NULL, "print the version" },
+	{ "--help", NULL, NULL, "print this" },
+	{ "--doc", NULL, NULL, "print the tables that the manual is made from" },
+};
 
 struct flags {
-	bool foreground, check;
+	bool foreground, check, version, help, doc;
 	const char *config;
 	int lifeline;
 };
@@ -47,52 +52,98 @@ static int complain(const struct kerr *e, int status)
 /* ---- the command line
  * ---------------------------------------------------------------------------------------- */
 
-static int set_flag(
-	struct config *c, struct flags *f, const char *name, const char *value, struct kerr *e)
+static void print_help(const struct config *c)
+{
+	printf("usage: kapseld [flags]\n");
+	for (size_t i = 0; i < ARRAY_LEN(flag_rows); i++) {
+		const struct flag *f = &flag_rows[i];
+		CLEANUP_FREE char *words =
+			mem_printf("%s%s%s", f->name, f->arg ? " " : "", f->arg ? f->arg : "");
+		const char *otherwise = f->pointer ? config_text(c, f->pointer) : NULL;
+
+		printf("  %-24s %s", words, f->help);
+		printf(otherwise ? " (%s)\n" : "\n", otherwise);
+	}
+	printf("SIGHUP reads the configuration again; SIGTERM ends kapseld and leaves containers "
+	       "running.\n");
+}
+
+static void print_doc(void)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(flag_rows); i++)
+		buf_addf(&b, "flag\t%s\t%s\t%s\t%s\n", flag_rows[i].name,
+			flag_rows[i].arg ? flag_rows[i].arg : "",
+			flag_rows[i].pointer ? flag_rows[i].pointer : "", flag_rows[i].help);
+	config_doc(&b);
+	fputs(buf_str(&b), stdout);
+}
+
+static int unknown_flag(const char *name, struct kerr *e)
+{
+	const char *near = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(flag_rows); i++)
+		if (str_distance(flag_rows[i].name, name, 2) <= 2)
+			near = flag_rows[i].name;
+	return kerr_fail(e, KERR_USAGE, 0, "%s is unknown%s%s%s", name,
+		near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static int set_value(struct config *c, struct flags *f, const struct flag *row, const char *value,
+	struct kerr *e)
 {
 	uint64_t n;
 
-	if (str_eq(name, "--socket"))
-		config_set(c, "/socket", value);
-	else if (str_eq(name, "--run-dir"))
-		config_set(c, "/runDir", value);
-	else if (str_eq(name, "--state-dir"))
-		config_set(c, "/stateDir", value);
-	else if (str_eq(name, "--config"))
+	if (str_eq(row->name, "--log-format") && !str_eq(value, "text") && !str_eq(value, "json"))
+		return kerr_fail(
+			e, KERR_USAGE, 0, "%s takes %s, not \"%s\"", row->name, row->arg, value);
+	if (row->pointer)
+		config_set(c, row->pointer, value);
+	else if (str_eq(row->name, "--config"))
 		f->config = value;
-	else if (str_eq(name, "--log-format") && (str_eq(value, "text") || str_eq(value, "json")))
-		config_set(c, "/log/format", value);
-	else if (str_eq(name, "--lifeline") && str_to_u64(value, &n) == 0 && n < 1024)
+	else if (str_to_u64(value, &n) == 0 && n < 1024)
 		f->lifeline = (int)n;
 	else
-		return kerr_fail(e, KERR_USAGE, 0, "%s takes no value \"%s\"", name, value);
+		return kerr_fail(e, KERR_USAGE, 0,
+			"%s takes a file descriptor's number, not \"%s\"", row->name, value);
 	return 0;
+}
+
+static void set_flag(struct flags *f, const char *name)
+{
+	f->foreground |= str_eq(name, "--foreground");
+	f->check |= str_eq(name, "--check");
+	f->version |= str_eq(name, "--version");
+	f->help |= str_eq(name, "--help");
+	f->doc |= str_eq(name, "--doc");
 }
 
 static int read_flags(int argc, char **argv, struct config *c, struct flags *f, struct kerr *e)
 {
 	for (int i = 1; i < argc; i++) {
-		char *eq = strchr(argv[i], '=');
+		const char *word = str_eq(argv[i], "-h") ? "--help" : argv[i],
+			   *eq = strchr(word, '=');
 		CLEANUP_FREE char *name =
-			eq ? mem_strndup(argv[i], (size_t)(eq - argv[i])) : mem_strdup(argv[i]);
-		static const char *const with[] = { "--socket", "--run-dir", "--state-dir",
-			"--config", "--log-format", "--lifeline" };
-		bool takes = false;
+			eq ? mem_strndup(word, (size_t)(eq - word)) : mem_strdup(word);
+		size_t r = 0;
 
-		for (size_t k = 0; k < ARRAY_LEN(with); k++)
-			takes |= str_eq(with[k], name);
-		if (takes && eq == NULL && i + 1 == argc)
-			return kerr_fail(e, KERR_USAGE, 0, "%s needs a value", name);
-		if (takes) {
-			if (set_flag(c, f, name, eq ? eq + 1 : argv[++i], e))
-				return -1;
-		} else if (str_eq(argv[i], "--foreground")) {
-			f->foreground = true;
-		} else if (str_eq(argv[i], "--check")) {
-			f->check = true;
-		} else {
-			return kerr_fail(e, KERR_USAGE, 0, "%s is unknown", argv[i]);
+		while (r < ARRAY_LEN(flag_rows) && !str_eq(flag_rows[r].name, name))
+			r++;
+		if (r == ARRAY_LEN(flag_rows))
+			return unknown_flag(name, e);
+		if (flag_rows[r].arg == NULL && eq)
+			return kerr_fail(e, KERR_USAGE, 0, "%s takes no value", name);
+		if (flag_rows[r].arg == NULL) {
+			set_flag(f, name);
+			continue;
 		}
+		if (eq == NULL && ++i == argc)
+			return kerr_fail(
+				e, KERR_USAGE, 0, "%s needs a value: %s", name, flag_rows[r].arg);
+		if (set_value(c, f, &flag_rows[r], eq ? eq + 1 : argv[i], e))
+			return -1;
 	}
 	return 0;
 }
@@ -419,17 +470,17 @@ int main(int argc, char **argv)
 	bool ok;
 
 	log_to(NULL, (void *)(uintptr_t) "kapseld", LOG_INFO);
-	if (argc == 2 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h"))) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc == 2 && str_eq(argv[1], "--version")) {
-		puts("kapseld " KAPSEL_VERSION);
-		return 0;
-	}
 	config_default(&d.config);
 	if (read_flags(argc, argv, &d.config, &f, &e))
 		return complain(&e, 2);
+	if (f.help)
+		print_help(&d.config);
+	else if (f.doc)
+		print_doc();
+	else if (f.version)
+		puts("kapseld " KAPSEL_VERSION);
+	if (f.help || f.doc || f.version)
+		return 0;
 	d.config.file = f.config ? mem_strdup(f.config) : NULL;
 	if (config_load(&d.config, &e))
 		return complain(&e, 1);

@@ -29,52 +29,66 @@ struct options {
 		no_subreaper;
 };
 
-enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_NUMBER, FLAG_LIST };
+enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_NUMBER, FLAG_LIST, FLAG_MAYBE };
 struct flag {
 	const char *name;
 	char letter;
 	enum flag_kind kind;
 	size_t offset;
 	const char *help;
+	const char *arg; /* what a value is called */
+	const char *of;	 /* commands that heed it; others pass over it, as callers of runc expect */
 };
 #define AT(m) offsetof(struct options, m)
 static const struct flag globals[] = {
-	{ "root", 0, FLAG_STRING, AT(root), "directory of the containers' states" },
-	{ "log", 0, FLAG_STRING, AT(log), "also append errors to this file" },
-	{ "log-format", 0, FLAG_STRING, AT(log_format), "text or json" },
-	{ "log-level", 0, FLAG_STRING, AT(ignored), "accepted" },
-	{ "debug", 0, FLAG_BOOL, AT(debug), "say more" },
-	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version" },
-	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted" },
-	{ "criu", 0, FLAG_STRING, AT(ignored), "accepted" },
-	{ "version", 'v', FLAG_BOOL, AT(version),
-		"print the version and that of the specification" },
-	{ "help", 'h', FLAG_BOOL, AT(help), "print this" },
+	{ "root", 0, FLAG_STRING, AT(root), "directory of the containers' states", .arg = "DIR" },
+	{ "log", 0, FLAG_STRING, AT(log), "also append errors to this file", .arg = "FILE" },
+	{ "log-format", 0, FLAG_STRING, AT(log_format), "how to write it", .arg = "text|json" },
+	{ "log-level", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "LEVEL" },
+	{ "debug", 0, FLAG_BOOL, AT(debug), "say more", .arg = NULL },
+	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version",
+		.arg = NULL },
+	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "WORD" },
+	{ "criu", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "PATH" },
+	{ "version", 'v', FLAG_BOOL, AT(version), "print the version and that of the specification",
+		.arg = NULL },
+	{ "help", 'h', FLAG_BOOL, AT(help), "print this", .arg = NULL },
 };
 static const struct flag flags[] = {
-	{ "bundle", 'b', FLAG_STRING, AT(bundle), "the bundle's directory; default: this one" },
-	{ "pid-file", 0, FLAG_STRING, AT(pid_file), "write the process's number there" },
-	{ "console-socket", 0, FLAG_STRING, AT(console_socket), "socket that gets the terminal" },
+	{ "bundle", 'b', FLAG_STRING, AT(bundle), "the bundle's directory; default: this one",
+		.arg = "DIR", .of = "create run" },
+	{ "pid-file", 0, FLAG_STRING, AT(pid_file), "write the process's number there",
+		.arg = "FILE", .of = "create run exec" },
+	{ "console-socket", 0, FLAG_STRING, AT(console_socket), "socket that gets the terminal",
+		.arg = "PATH", .of = "create run exec" },
 	{ "preserve-fds", 0, FLAG_NUMBER, AT(preserve),
-		"so many fds from 3 on go into the container" },
-	{ "no-pivot", 0, FLAG_BOOL, AT(no_pivot), "accepted" },
-	{ "no-new-keyring", 0, FLAG_BOOL, AT(no_new_keyring), "accepted" },
-	{ "no-subreaper", 0, FLAG_BOOL, AT(no_subreaper), "accepted" },
-	{ "detach", 'd', FLAG_BOOL, AT(detach), "do not wait for the end" },
-	{ "keep", 0, FLAG_BOOL, AT(keep), "do not delete after run" },
-	{ "force", 'f', FLAG_BOOL, AT(force), "kill first" },
-	{ "all", 'a', FLAG_BOOL, AT(all), "every process" },
-	{ "process", 'p', FLAG_STRING, AT(process), "file with the process object" },
-	{ "cwd", 0, FLAG_STRING, AT(cwd), "working directory" },
-	{ "env", 'e', FLAG_LIST, AT(env), "NAME=VALUE" },
-	{ "user", 'u', FLAG_STRING, AT(user), "UID[:GID]" },
-	{ "tty", 't', FLAG_BOOL, AT(tty), "with a terminal" },
-	{ "format", 0, FLAG_STRING, AT(format), "table or json" },
-	{ "quiet", 'q', FLAG_BOOL, AT(quiet), "ids only" },
-	{ "facts", 0, FLAG_STRING, AT(facts), "judge against another node's facts" },
-	{ "json", 0, FLAG_BOOL, AT(json), "print JSON" },
-	{ "strict", 0, FLAG_BOOL, AT(strict), "refuse what is odd" },
-	{ "volatile", 0, FLAG_STRING, AT(volatile_size), "plan a writable overlay of this size" },
+		"so many fds from 3 on go into the container", .arg = "N",
+		.of = "create run exec" },
+	{ "no-pivot", 0, FLAG_BOOL, AT(no_pivot), "accepted and passed over", .of = "create run" },
+	{ "no-new-keyring", 0, FLAG_BOOL, AT(no_new_keyring), "accepted and passed over",
+		.of = "create run" },
+	{ "no-subreaper", 0, FLAG_BOOL, AT(no_subreaper), "accepted and passed over", .of = "run" },
+	{ "detach", 'd', FLAG_BOOL, AT(detach), "do not wait for the end", .of = "run exec" },
+	{ "keep", 0, FLAG_BOOL, AT(keep), "do not delete after run", .of = "run" },
+	{ "force", 'f', FLAG_BOOL, AT(force), "kill first", .of = "delete" },
+	{ "all", 'a', FLAG_BOOL, AT(all), "to every process, not only init", .of = "kill" },
+	{ "process", 'p', FLAG_STRING, AT(process), "file with the process object", .arg = "FILE",
+		.of = "exec" },
+	{ "cwd", 0, FLAG_STRING, AT(cwd), "working directory", .arg = "DIR", .of = "exec" },
+	{ "env", 'e', FLAG_LIST, AT(env), "set an environment variable", .arg = "NAME=VALUE",
+		.of = "exec" },
+	{ "user", 'u', FLAG_STRING, AT(user), "who it runs as", .arg = "UID[:GID]", .of = "exec" },
+	{ "tty", 't', FLAG_BOOL, AT(tty), "with a terminal", .of = "exec" },
+	{ "format", 0, FLAG_STRING, AT(format), "how to print", .arg = "table|json",
+		.of = "list ps" },
+	{ "quiet", 'q', FLAG_BOOL, AT(quiet), "ids only", .of = "list check" },
+	{ "facts", 0, FLAG_STRING, AT(facts), "judge against another node's facts", .arg = "FILE",
+		.of = "check plan" },
+	{ "json", 0, FLAG_BOOL, AT(json), "print JSON", .of = "check plan list" },
+	{ "strict", 0, FLAG_BOOL, AT(strict), "warnings are faults", .of = "check plan" },
+	{ "volatile", 0, FLAG_MAYBE, AT(volatile_size),
+		"judge with a writable overlay of this size, 64m if not given", .arg = "SIZE",
+		.of = "check plan" },
 };
 
 struct command {
@@ -105,6 +119,10 @@ static int set_flag(struct options *o, const struct flag *f, const char *value, 
 
 	if (f->kind == FLAG_BOOL) {
 		*(bool *)to = value == NULL || str_eq(value, "true");
+		return 0;
+	}
+	if (f->kind == FLAG_MAYBE) {
+		*(const char **)to = value ? value : "64m";
 		return 0;
 	}
 	if (value == NULL)
@@ -148,10 +166,10 @@ static int read_flags(struct options *o, const struct flag *t, size_t n, int *ar
 			return kerr_fail(
 				e, KERR_USAGE, 0, "flag provided but not defined: %s", word);
 		if (set_flag(o, f,
-			    equal		   ? equal + 1
-			    : f->kind == FLAG_BOOL ? NULL
-			    : i + 1 < *argc	   ? words[++i]
-						   : NULL,
+			    equal					    ? equal + 1
+			    : f->kind == FLAG_BOOL || f->kind == FLAG_MAYBE ? NULL
+			    : i + 1 < *argc				    ? words[++i]
+									    : NULL,
 			    e))
 			return -1;
 	}
@@ -428,6 +446,8 @@ static int cmd_fields(struct options *o, int argc, char **argv, struct kerr *e)
 	return 0;
 }
 
+static void doc_commands(struct buf *b);
+
 static int cmd_doc(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -438,14 +458,14 @@ static int cmd_doc(struct options *o, int argc, char **argv, struct kerr *e)
 	if (str_eq(argv[0], "cgroups")) {
 		plan_resources_doc(&b);
 	} else if (str_eq(argv[0], "errors")) {
-		buf_adds(&b, "# Error codes\n\nMade from `src/base/errors.c`.\n\n| code | API "
-			     "error | means | remedy | retry |\n|---|---|---|---|---|\n");
 		for (int i = 1; i < KERR_COUNT; i++) {
 			const struct kerr_row *r = kerr_row((enum kerr_code)i);
 
-			buf_addf(&b, "| %s | %s | %s | %s | %s |\n", r->name,
-				api_error_name(r->api), r->means, r->remedy, retry_name(r->retry));
+			buf_addf(&b, "%s\t%s\t%s\t%s\t%s\n", r->name, api_error_name(r->api),
+				retry_name(r->retry), r->means, r->remedy);
 		}
+	} else if (str_eq(argv[0], "commands")) {
+		doc_commands(&b);
 	} else if (str_eq(argv[0], "annotations")) {
 		const struct annotation_row *r = annotation_rows(&n);
 
@@ -457,7 +477,8 @@ static int cmd_doc(struct options *o, int argc, char **argv, struct kerr *e)
 			buf_addf(&b, "%s\t%s\n", op_kind_name((enum op_kind)k),
 				op_kind_read_back((enum op_kind)k));
 	} else {
-		return kerr_fail(e, KERR_USAGE, 0, "doc cgroups|errors|annotations|operations");
+		return kerr_fail(
+			e, KERR_USAGE, 0, "doc cgroups|errors|annotations|operations|commands");
 	}
 	print(&b);
 	return 0;
@@ -1117,6 +1138,46 @@ static const struct command commands[] = {
 	{ "--executor", "", "for kapseld: take one order on fd 3", 0, 16, .run = cmd_executor },
 };
 
+static void doc_flags(struct buf *b, const char *kind, const struct flag *f, size_t n)
+{
+	for (; n; n--, f++)
+		buf_addf(b, "%s\t%s\t%c\t%s%s\t%s\t%s\n", kind, f->name,
+			f->letter ? f->letter : '-', f->kind == FLAG_MAYBE ? "=" : "",
+			f->arg ? f->arg : "", f->of ? f->of : "", f->help);
+}
+
+static void doc_commands(struct buf *b)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		buf_addf(b, "command\t%s\t%s\t%s\n", commands[i].name, commands[i].args,
+			commands[i].help);
+	doc_flags(b, "global", globals, ARRAY_LEN(globals));
+	doc_flags(b, "flag", flags, ARRAY_LEN(flags));
+}
+
+static bool heeds(const struct flag *f, const char *command)
+{
+	size_t len = strlen(command);
+
+	for (const char *at = f->of; at && *at; at += strcspn(at, " "), at += *at == ' ')
+		if (strcspn(at, " ") == len && memcmp(at, command, len) == 0)
+			return true;
+	return false;
+}
+
+static void flag_help(const struct flag *f)
+{
+	CLEANUP_FREE char *letter = f->letter ? mem_printf("-%c, ", f->letter) : NULL;
+	CLEANUP_FREE char *words = mem_printf("%4s--%s%s%s", letter ? letter : "", f->name,
+		f->kind == FLAG_MAYBE ? "[="
+		: f->arg	      ? " "
+				      : "",
+		f->arg ? f->arg : "");
+
+	printf("  %s%-*s %s\n", words, (int)strlen(words) < 28 ? 28 - (int)strlen(words) : 0,
+		f->kind == FLAG_MAYBE ? "]" : "", f->help);
+}
+
 static void help(void)
 {
 	printf("Usage: kapsel-oci [global flags] COMMAND [flags] [ID]\n\nCommands:\n");
@@ -1126,10 +1187,27 @@ static void help(void)
 				commands[i].help);
 	printf("\nGlobal flags:\n");
 	for (size_t i = 0; i < ARRAY_LEN(globals); i++)
-		printf("  --%-16s %s\n", globals[i].name, globals[i].help);
-	printf("\nFlags:\n");
+		flag_help(&globals[i]);
+	printf("\nFlags, of some commands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		printf("  --%-16s %s\n", flags[i].name, flags[i].help);
+		flag_help(&flags[i]);
+	printf("\n`kapsel-oci COMMAND --help` says which.\n");
+}
+
+static int command_help(const struct command *c)
+{
+	bool any = false;
+
+	printf("Usage: kapsel-oci %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->help);
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		if (!heeds(&flags[i], c->name))
+			continue;
+		if (!any)
+			printf("\nFlags:\n");
+		any = true;
+		flag_help(&flags[i]);
+	}
+	return 0;
 }
 
 /* To stderr, and to --log: some callers read one, some the other. One record a failed run. */
@@ -1205,10 +1283,8 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	argv++;
 	if (c == NULL)
 		return -1;
-	if (argc && (str_eq(argv[0], "--help") || str_eq(argv[0], "-h"))) {
-		printf("Usage: kapsel-oci %s %s\n%s\n", c->name, c->args, c->help);
-		return 0;
-	}
+	if (argc && (str_eq(argv[0], "--help") || str_eq(argv[0], "-h")))
+		return command_help(c);
 	o->f_is_format = c->f_is_format;
 	o->failure = c->failure ? c->failure : 1;
 	if (read_flags(o, flags, ARRAY_LEN(flags), &argc, &argv, !c->flags_first, e))
