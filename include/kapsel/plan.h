@@ -62,7 +62,6 @@ enum op_kind {
 	OP_NAMESPACE_JOIN,   /* E  u.ns: opened and its type checked; entered around the clone */
 	OP_CLONE,	     /* E  u.clone: flags; init is the caller's parent's child */
 	OP_IDMAP,	     /* E  u.idmap: uid and gid map of the new user namespace */
-	OP_CGROUP_CHOWN,     /* E  delegation of a v2 cgroup to the container's root */
 	OP_BECOME_ROOT,	     /* I  ids 0:0 of the new user namespace */
 	OP_CGROUP_JOIN,	     /* I  v1: "0" into its own tasks; v2 was born in it */
 	OP_CGROUP_NAMESPACE, /* I  unshare after the join */
@@ -90,7 +89,6 @@ enum op_kind {
 	OP_SCHEDULER,	     /* I  u.scheduler */
 	OP_IOPRIO,	     /* I  u.number: class << 13 | priority */
 	OP_AFFINITY,	     /* I  target: cpu list (exec: initial and final) */
-	OP_MEMORY_POLICY,    /* I  issue B: refused until then */
 	OP_PERSONALITY,	     /* I  u.number */
 	OP_WAIT_START,	     /* I  create: wait here until start */
 	OP_STDIO,	     /* I  0-2 in place, controlling terminal, owner */

@@ -348,8 +348,9 @@ int spec_override(
  * -------------------------------------------------------------------------- */
 
 struct spec_field {
-	const char *pointer; /* "/linux/namespaces/-/type" */
-	const char *type, *doc;
+	const char *pointer;		/* "/linux/namespaces/-/type" */
+	const char *type, *range, *doc; /* range: "0 to 100", "c|u|b|p", "" */
+	const char *none;		/* why it becomes no operation of a plan, or "" */
 	bool required, supported;
 };
 void spec_fields(void (*each)(void *ctx, const struct spec_field *f), void *ctx);

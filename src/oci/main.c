@@ -369,14 +369,30 @@ static int cmd_check(struct options *o, int argc, char **argv, struct kerr *e)
 	return rc;
 }
 
+static int read_process(struct job *j, const char *file, struct oci_process *p, struct kerr *e)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	CLEANUP_FD int fd = path_host(AT_FDCWD, file, O_RDONLY, e);
+
+	if (fd < 0 || fd_read_all(fd, CONFIG_BYTES, &text, e))
+		return kerr_step(e, "%s", file);
+	return spec_parse_process(j->a, buf_str(&text), text.len, p, e);
+}
+
 static int cmd_plan(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct oci_process process;
 	struct job j;
 	int rc;
 
 	job_init(&j);
 	rc = judge(&j, o, argc ? argv[0] : ".", e);
+	if (rc == 0 && o->process)
+		rc = read_process(&j, o->process, &process, e) ||
+				     plan_exec(j.a, &j.spec, &process, &j.facts, NULL, &j.plan, e)
+			     ? -1
+			     : 0;
 	if (rc == 0) {
 		if (o->json)
 			plan_json(&j.plan, &b);
@@ -432,8 +448,9 @@ static int cmd_facts(struct options *o, int argc, char **argv, struct kerr *e)
 static void print_field(void *ctx, const struct spec_field *f)
 {
 	(void)ctx;
-	printf("%s\t%s\t%s\t%s\t%s\n", f->pointer, f->type, f->required ? "required" : "optional",
-		f->supported ? "carried out" : "refused", f->doc);
+	printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f->pointer, f->type, f->range,
+		f->required ? "required" : "optional", f->supported ? "carried out" : "refused",
+		f->doc, f->none);
 }
 
 static int cmd_fields(struct options *o, int argc, char **argv, struct kerr *e)
@@ -901,7 +918,6 @@ static int cmd_delete(struct options *o, int argc, char **argv, struct kerr *e)
 static int exec_process(struct job *j, struct options *o, int argc, char **argv,
 	struct oci_process *p, struct kerr *e)
 {
-	CLEANUP_BUF struct buf text = BUF_INIT;
 	struct oci_spec copy = j->spec;
 	struct spec_override over = { .args = argv,
 		.nargs = (size_t)argc,
@@ -911,16 +927,10 @@ static int exec_process(struct job *j, struct options *o, int argc, char **argv,
 		.user = o->user,
 		.terminal = o->tty ? 1 : -1 };
 
-	if (o->process) {
-		CLEANUP_FD int fd = path_host(AT_FDCWD, o->process, O_RDONLY, e);
-
-		if (argc)
-			return kerr_fail(e, KERR_USAGE, 0, "--process and words of a command");
-		return fd < 0 || fd_read_all(fd, CONFIG_BYTES, &text, e) ||
-				       spec_parse_process(j->a, buf_str(&text), text.len, p, e)
-			       ? -1
-			       : 0;
-	}
+	if (o->process && argc)
+		return kerr_fail(e, KERR_USAGE, 0, "--process and words of a command");
+	if (o->process)
+		return read_process(j, o->process, p, e);
 	if (argc == 0)
 		return kerr_fail(e, KERR_USAGE, 0, "exec needs a command or --process");
 	if (spec_override(j->a, &copy, &over, e))
@@ -1127,8 +1137,8 @@ static const struct command commands[] = {
 	{ "resume", "ID", "thaw", 1, 1, .run = cmd_resume },
 	{ "check", "[--strict] [--json] [--facts FILE] [BUNDLE]", "judge a bundle; needs no rights",
 		0, 1, .run = cmd_check },
-	{ "plan", "[--json] [--facts FILE] [BUNDLE]", "print what would be done; needs no rights",
-		0, 1, .run = cmd_plan },
+	{ "plan", "[--json] [--facts FILE] [--process FILE] [BUNDLE]",
+		"print what would be done; needs no rights", 0, 1, .run = cmd_plan },
 	{ "spec", "", "print a config.json to begin with", 0, 0, .run = cmd_spec },
 	{ "features", "", "print what this program carries out, as JSON", 0, 0,
 		.run = cmd_features },

@@ -159,6 +159,40 @@ static const uint64_t clone_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
 	[OCI_NS_UTS] = CLONE_NEWUTS,
 	[OCI_NS_USER] = CLONE_NEWUSER };
 
+static void judge_namespaces(struct build *b)
+{
+	const struct {
+		enum oci_namespace type;
+		bool there;
+	} rows[] = {
+		{ OCI_NS_USER, b->f->user_namespaces },
+		{ OCI_NS_CGROUP, b->f->cgroup_namespaces },
+		{ OCI_NS_TIME, b->f->time_namespaces },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (oci_new_ns(b->s, rows[i].type) && !rows[i].there)
+			refuse(b, KERR_NODE_KERNEL, oci_find_ns(b->s, rows[i].type)->at,
+				"kernel %s has no %s namespaces", b->f->kernel,
+				oci_ns_name(rows[i].type));
+}
+
+static void build_oom_score(struct build *b, const struct oci_process *process)
+{
+	const struct json *at = process->at ? member(process->at, "oomScoreAdj") : NULL;
+	struct op *op;
+
+	if (!process->oom_score_adj.set)
+		return;
+	op = add_op(b, OP_OOM_SCORE, SIDE_EXECUTOR, "oomScoreAdj", at);
+	op->u.number = process->oom_score_adj.v;
+	op->verified = true;
+	if (op->u.number < b->f->oom_score_adj_min)
+		refuse(b, KERR_NODE_LIMIT, at,
+			"%lld is below %d, the lowest that this node can set",
+			(long long)op->u.number, b->f->oom_score_adj_min);
+}
+
 static void build_namespaces(struct build *b)
 {
 	const struct oci_linux *l = &b->s->linux_;
@@ -182,9 +216,7 @@ static void build_namespaces(struct build *b)
 	if (mount == NULL || mount->path)
 		refuse(b, KERR_UNSUPPORTED, mount ? mount->at : b->s->at,
 			"a container needs a mount namespace of its own");
-	if (oci_new_ns(b->s, OCI_NS_TIME) && !b->f->time_namespaces)
-		refuse(b, KERR_NODE_KERNEL, oci_find_ns(b->s, OCI_NS_TIME)->at,
-			"kernel %s has no time namespaces", b->f->kernel);
+	judge_namespaces(b);
 	if (!b->f->root && !user && !oci_find_ns(b->s, OCI_NS_USER))
 		refuse(b, KERR_NODE_PRIVILEGE, b->s->at,
 			"without root a container needs a user namespace");
@@ -207,16 +239,7 @@ static void build_namespaces(struct build *b)
 		op->u.idmap.ngids = l->gids.n;
 		op->verified = true;
 	}
-	if (b->s->process.oom_score_adj.set) {
-		op = add_op(b, OP_OOM_SCORE, SIDE_EXECUTOR, "oomScoreAdj",
-			member(b->s->process.at, "oomScoreAdj"));
-		op->u.number = b->s->process.oom_score_adj.v;
-		op->verified = true;
-		if (op->u.number < b->f->oom_score_adj_min)
-			refuse(b, KERR_NODE_LIMIT, member(b->s->process.at, "oomScoreAdj"),
-				"%lld is below %d, the lowest that this node can set",
-				(long long)op->u.number, b->f->oom_score_adj_min);
-	}
+	build_oom_score(b, &b->s->process);
 	/* Before it is another: joining is judged by the host's ids. */
 	if (b->f->cgroup_writable)
 		add_op(b, OP_CGROUP_JOIN, SIDE_INIT, "cgroup", NULL)->verified = true;
@@ -542,10 +565,7 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 			process->affinity.at);
 	op = add_op(&b, OP_CLONE, SIDE_EXECUTOR, "process", NULL);
 	op->u.clone.flags = 0;
-	if (process->oom_score_adj.set) {
-		op = add_op(&b, OP_OOM_SCORE, SIDE_EXECUTOR, "oomScoreAdj", NULL);
-		op->u.number = process->oom_score_adj.v;
-	}
+	build_oom_score(&b, process);
 	if (f->cgroup_writable)
 		add_op(&b, OP_CGROUP_JOIN, SIDE_INIT, "cgroup", NULL);
 	if (process->terminal) {

@@ -226,6 +226,7 @@ void facts_json(const struct facts *f, struct buf *out)
 		if (f->capabilities >> c & 1)
 			json_add_string(&o, oci_capability_name(c));
 	json_end_array(&o);
+	json_put_u64(&o, "lastCapability", f->last_capability);
 	json_key(&o, "hardLimits");
 	json_begin_object(&o);
 	for (int i = 0; i < OCI_RLIMIT_COUNT; i++)
@@ -303,6 +304,8 @@ int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
 	f->gid = (uint32_t)json_get_u64(root, "gid", 0);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		*(bool *)((char *)f + flags[i].offset) = json_get_bool(root, flags[i].name, false);
+	f->last_capability =
+		(unsigned)json_get_u64(root, "lastCapability", OCI_CAPABILITIES - 1) % 64;
 	f->oom_score_adj_min = (int)json_get_i64(root, "oomScoreAdjMin", 0);
 	f->cpus = (uint32_t)json_get_u64(root, "cpus", 1);
 	copy(f->cpus_online, sizeof f->cpus_online, json_get_string(root, "cpusOnline", ""));

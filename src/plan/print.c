@@ -9,6 +9,9 @@
 #ifndef MOUNT_ATTR_NOSYMFOLLOW
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
+#ifndef MS_LAZYTIME
+#define MS_LAZYTIME (1 << 25)
+#endif
 
 /* Each kind's name, and how the self-check reads it back. */
 static const struct {
@@ -21,7 +24,6 @@ static const struct {
 	[OP_NAMESPACE_JOIN] = { "join", "inode of /proc/self/ns/TYPE" },
 	[OP_CLONE] = { "clone", "inodes of /proc/self/ns/* differ from the executor's" },
 	[OP_IDMAP] = { "idmap", "/proc/PID/uid_map and gid_map" },
-	[OP_CGROUP_CHOWN] = { "cgroup-chown", "none: fchown answers" },
 	[OP_BECOME_ROOT] = { "become-root", "setresuid answers; the ids at the end are read" },
 	[OP_CGROUP_JOIN] = { "cgroup-join", "/proc/self/cgroup" },
 	[OP_CGROUP_NAMESPACE] = { "cgroup-namespace", "inode of /proc/self/ns/cgroup" },
@@ -48,7 +50,6 @@ static const struct {
 	[OP_SCHEDULER] = { "scheduler", "sched_getattr" },
 	[OP_IOPRIO] = { "io-priority", "ioprio_get" },
 	[OP_AFFINITY] = { "affinity", "sched_getaffinity" },
-	[OP_MEMORY_POLICY] = { "memory-policy", "not carried out yet" },
 	[OP_PERSONALITY] = { "personality", "personality(0xffffffff)" },
 	[OP_WAIT_START] = { "wait-start", "none: nothing is applied" },
 	[OP_STDIO] = { "stdio", "isatty, getsid" },
@@ -84,6 +85,9 @@ static const struct {
 	{ MOUNT_ATTR_RDONLY, "ro" }, { MOUNT_ATTR_NOSUID, "nosuid" }, { MOUNT_ATTR_NODEV, "nodev" },
 	{ MOUNT_ATTR_NOEXEC, "noexec" }, { MOUNT_ATTR_NOATIME, "noatime" }, { MOUNT_ATTR_STRICTATIME, "strictatime" },
 	{ MOUNT_ATTR_NODIRATIME, "nodiratime" }, { MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow" },
+}, super[] = {
+	{ MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" }, { MS_LAZYTIME, "lazytime" }, { MS_MANDLOCK, "mand" },
+	{ MS_I_VERSION, "iversion" },
 };
 
 static void add_caps(struct buf *b, const char *name, uint64_t set)
@@ -118,29 +122,6 @@ static const char *propagation_name(uint64_t bits)
 	return names[i + !!(bits & MS_REC)];
 }
 
-static void mount_detail(struct buf *b, const struct op_mount *m)
-{
-	buf_addf(b, " %s", m->bind ? m->recursive ? "rbind" : "bind" : m->type ? m->type : "none");
-	if (m->source)
-		buf_addf(b, " source=%s", m->source);
-	add_attrs(b, " ", m->attr_set);
-	add_attrs(b, " clear=", m->attr_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
-	add_attrs(b, " recursive=", m->attr_rec_set);
-	add_attrs(b, " recursive-clear=", m->attr_rec_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
-	if (m->sb_flags & MS_SYNCHRONOUS)
-		buf_adds(b, " sync");
-	if (m->sb_flags & MS_DIRSYNC)
-		buf_adds(b, " dirsync");
-	for (size_t i = 0; i < m->npropagation; i++)
-		buf_addf(b, " %s", propagation_name(m->propagation[i]));
-	if (m->copy_up)
-		buf_adds(b, " tmpcopyup");
-	if (m->idmap)
-		buf_adds(b, m->idmap_recursive ? " ridmap" : " idmap");
-	if (m->data)
-		buf_addf(b, " data=%s", m->data);
-}
-
 static void maps(struct buf *b, const char *name, const struct oci_idmap *v, size_t n)
 {
 	buf_addf(b, " %s=", name);
@@ -149,7 +130,96 @@ static void maps(struct buf *b, const char *name, const struct oci_idmap *v, siz
 			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
 }
 
-static void detail(struct buf *b, const struct op *op)
+/* relatime has no bit: it is what is left when the others are cleared. */
+static bool plain_atime(uint64_t set, uint64_t clr)
+{
+	return clr & MOUNT_ATTR__ATIME && !(set & MOUNT_ATTR__ATIME);
+}
+
+static void mount_detail(struct buf *b, const struct op_mount *m)
+{
+	buf_addf(b, " %s", m->bind ? m->recursive ? "rbind" : "bind" : m->type ? m->type : "none");
+	if (m->source)
+		buf_addf(b, " source=%s", m->source);
+	add_attrs(b, " ", m->attr_set);
+	if (plain_atime(m->attr_set, m->attr_clr))
+		buf_adds(b, " relatime");
+	add_attrs(b, " clear=", m->attr_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
+	add_attrs(b, " recursive=", m->attr_rec_set);
+	if (plain_atime(m->attr_rec_set, m->attr_rec_clr))
+		buf_adds(b, " recursive=relatime");
+	add_attrs(b, " recursive-clear=", m->attr_rec_clr & ~(uint64_t)MOUNT_ATTR__ATIME);
+	for (size_t i = 0; i < ARRAY_LEN(super); i++)
+		if (m->sb_flags & super[i].bit)
+			buf_addf(b, " %s", super[i].name);
+	for (size_t i = 0; i < m->npropagation; i++)
+		buf_addf(b, " %s", propagation_name(m->propagation[i]));
+	if (m->copy_up)
+		buf_adds(b, " tmpcopyup");
+	if (m->idmap) {
+		buf_adds(b, m->idmap_recursive ? " ridmap" : " idmap");
+		maps(b, "uids", m->uids, m->nuids);
+		maps(b, "gids", m->gids, m->ngids);
+	}
+	if (m->data)
+		buf_addf(b, " data=%s", m->data);
+}
+
+static void words(struct buf *b, const char *name, const char *const *v, size_t n)
+{
+	struct json_out o = JSON_OUT(b);
+
+	buf_addf(b, " %s=", name);
+	json_begin_array(&o);
+	for (size_t i = 0; i < n; i++)
+		json_add_string(&o, v[i]);
+	json_end_array(&o);
+}
+
+/* Names only: values are secrets. */
+static void environment(struct buf *b, const char *const *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(b, "%s%.*s", i ? "," : " env=", (int)strcspn(v[i], "="), v[i]);
+}
+
+static void hook_detail(struct buf *b, enum oci_hook_kind kind, const struct oci_hook *h)
+{
+	buf_addf(b, " %s", oci_hook_name(kind));
+	if (h->args.n)
+		words(b, "args", h->args.v, h->args.n);
+	environment(b, h->env.v, h->env.n);
+	if (h->timeout.set)
+		buf_addf(b, " timeout=%llus", (unsigned long long)h->timeout.v);
+}
+
+static void scheduler_detail(struct buf *b, const struct oci_scheduler *s)
+{
+	buf_addf(b, " policy=%d nice=%lld priority=%lld flags=%llx", s->policy,
+		(long long)s->nice.v, (long long)s->priority.v, (unsigned long long)s->flags);
+	if (s->runtime.set || s->deadline.set || s->period.set)
+		buf_addf(b, " runtime=%llu deadline=%llu period=%llu",
+			(unsigned long long)s->runtime.v, (unsigned long long)s->deadline.v,
+			(unsigned long long)s->period.v);
+}
+
+/* The rules are a page of their own: seccomp(2)'s program is made from this profile. */
+static void seccomp_detail(struct buf *b, const struct oci_seccomp *s)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	struct json_out o = JSON_OUT(&text);
+	struct sha256 h = { 0 };
+	char digest[65];
+
+	json_add_value(&o, s->at);
+	sha256_add(&h, text.data, text.len);
+	sha256_hex(&h, digest);
+	buf_addf(b, " rules=%zu sha256=%.16s", s->rules.n, digest);
+	if (s->listener_path && *s->listener_path)
+		buf_addf(b, " listener=%s", s->listener_path);
+}
+
+static void detail(struct buf *b, const struct plan *p, const struct op *op)
 {
 	switch (op->kind) {
 	case OP_CGROUP_WRITE:
@@ -217,10 +287,7 @@ static void detail(struct buf *b, const struct op *op)
 		buf_addf(b, " -> %s", op->u.link.text);
 		break;
 	case OP_HOOK:
-		buf_addf(b, " %s", oci_hook_name(op->u.hook.kind));
-		if (op->u.hook.hook->timeout.set)
-			buf_addf(b, " timeout=%llus",
-				(unsigned long long)op->u.hook.hook->timeout.v);
+		hook_detail(b, op->u.hook.kind, op->u.hook.hook);
 		break;
 	case OP_SYSCTL:
 		buf_addf(b, " = %s", op->u.pair.value);
@@ -230,10 +297,7 @@ static void detail(struct buf *b, const struct op *op)
 			(unsigned long long)op->u.rlimit.hard);
 		break;
 	case OP_SCHEDULER:
-		buf_addf(b, " policy=%d nice=%lld priority=%lld flags=%llx",
-			op->u.scheduler.s->policy, (long long)op->u.scheduler.s->nice.v,
-			(long long)op->u.scheduler.s->priority.v,
-			(unsigned long long)op->u.scheduler.s->flags);
+		scheduler_detail(b, op->u.scheduler.s);
 		break;
 	case OP_UMASK:
 		buf_addf(b, " %04llo", (unsigned long long)op->u.number);
@@ -260,30 +324,92 @@ static void detail(struct buf *b, const struct op *op)
 			buf_adds(b, "none");
 		break;
 	case OP_SECCOMP:
-		buf_addf(b, " rules=%zu", op->u.seccomp.profile->rules.n);
+		seccomp_detail(b, op->u.seccomp.profile);
+		break;
+	case OP_CONSOLE:
+		if (op->u.console.rows || op->u.console.columns)
+			buf_addf(b, " %ux%u", op->u.console.rows, op->u.console.columns);
+		break;
+	case OP_EXEC:
+		words(b, "args", p->process->args.v, p->process->args.n);
+		environment(b, p->process->env.v, p->process->env.n);
 		break;
 	default:
 		break;
 	}
 }
 
-static void escaped(struct buf *out, const char *s)
+/* Hooks that run after the program has begun, or at its end: not in the list that create walks, but
+ * done all the same. */
+static const enum oci_hook_kind later_hooks[] = { OCI_HOOK_POSTSTART, OCI_HOOK_POSTSTOP };
+
+static void each_op(const struct plan *p, void (*each)(void *, const struct op *), void *ctx)
 {
-	buf_add_escaped(out, s, strlen(s));
+	const struct oci_spec *s = p->spec;
+	unsigned hooks = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		hooks += p->op[i].kind == OP_HOOK;
+		each(ctx, &p->op[i]);
+	}
+	if (p->process != &s->process)
+		return; /* an exec has none */
+	for (size_t k = 0; k < ARRAY_LEN(later_hooks); k++)
+		for (size_t i = 0; i < s->hooks.kind[later_hooks[k]].n; i++) {
+			const struct oci_hook *h = &s->hooks.kind[later_hooks[k]].v[i];
+
+			each(ctx, &(struct op) { .kind = OP_HOOK,
+					  .side = SIDE_EXECUTOR,
+					  .nth = hooks++,
+					  .target = h->path,
+					  .u.hook = { later_hooks[k], h } });
+		}
+}
+
+struct printer {
+	const struct plan *p;
+	struct buf *out;
+	struct json_out *o;
+};
+
+static void text_line(void *ctx, const struct op *op)
+{
+	struct printer *t = ctx;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	buf_addf(&b, " %s", op->target ? op->target : "");
+	detail(&b, t->p, op);
+	buf_addf(t->out, "%c %s[%u]", op->side == SIDE_INIT ? 'I' : 'E', kinds[op->kind].name,
+		op->nth);
+	buf_add_escaped(t->out, buf_str(&b), b.len);
+	buf_addc(t->out, '\n');
 }
 
 void plan_text(const struct plan *p, struct buf *out)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		CLEANUP_BUF struct buf b = BUF_INIT;
+	each_op(p, text_line, &(struct printer) { .p = p, .out = out });
+}
 
-		buf_addf(&b, " %s", p->op[i].target ? p->op[i].target : "");
-		detail(&b, &p->op[i]);
-		buf_addf(out, "%c %s[%u]", p->op[i].side == SIDE_INIT ? 'I' : 'E',
-			kinds[p->op[i].kind].name, p->op[i].nth);
-		escaped(out, buf_str(&b));
-		buf_addc(out, '\n');
-	}
+static void json_line(void *ctx, const struct op *op)
+{
+	struct printer *t = ctx;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	detail(&b, t->p, op);
+	json_begin_object(t->o);
+	json_put_string(t->o, "operation", kinds[op->kind].name);
+	json_put_u64(t->o, "nth", op->nth);
+	json_put_string(t->o, "side", op->side == SIDE_INIT ? "init" : "executor");
+	json_put_string(t->o, "target", op->target);
+	if (b.len)
+		json_put_string(t->o, "detail", b.data + 1);
+	json_put_string(t->o, "pointer", op->pointer);
+	json_put_bool(t->o, "verified", op->verified);
+	json_put_string(t->o, "readBack",
+		op->kind == OP_CGROUP_WRITE && !op->u.write.read_back
+			? "none: the kernel prints it in another form"
+			: kinds[op->kind].read_back);
+	json_end_object(t->o);
 }
 
 void plan_json(const struct plan *p, struct buf *out)
@@ -293,23 +419,7 @@ void plan_json(const struct plan *p, struct buf *out)
 	json_begin_object(&o);
 	json_key(&o, "operations");
 	json_begin_array(&o);
-	for (size_t i = 0; i < p->n; i++) {
-		CLEANUP_BUF struct buf b = BUF_INIT;
-		const struct op *op = &p->op[i];
-
-		detail(&b, op);
-		json_begin_object(&o);
-		json_put_string(&o, "operation", kinds[op->kind].name);
-		json_put_u64(&o, "nth", op->nth);
-		json_put_string(&o, "side", op->side == SIDE_INIT ? "init" : "executor");
-		json_put_string(&o, "target", op->target);
-		if (b.len)
-			json_put_string(&o, "detail", b.data + 1);
-		json_put_string(&o, "pointer", op->pointer);
-		json_put_bool(&o, "verified", op->verified);
-		json_put_string(&o, "readBack", kinds[op->kind].read_back);
-		json_end_object(&o);
-	}
+	each_op(p, json_line, &(struct printer) { .p = p, .o = &o });
 	json_end_array(&o);
 	if (p->nwarnings) {
 		json_key(&o, "warnings");

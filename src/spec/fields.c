@@ -107,7 +107,8 @@ static const struct field user_rows[] = {
 		.doc = "file mode creation mask" },
 	{ "additionalGids", F_GROUPS, AT(struct oci_user, groups), .most = 65536,
 		.doc = "supplementary groups, exactly" },
-	{ "username", F_STRING, AT(struct oci_user, username), .doc = "for Windows; of no effect" },
+	{ "username", F_STRING, AT(struct oci_user, username), .doc = "for Windows; of no effect",
+		.none = "ids are numbers on Linux" },
 };
 static const struct fields user_fields = TABLE(user_rows, struct oci_user);
 
@@ -180,7 +181,8 @@ static const struct field process_rows[] = {
 		.doc = "ids of the process" },
 	{ "args", F_STRINGS, AT(struct oci_process, args), .most = 65536,
 		.doc = "program and arguments" },
-	{ "commandLine", F_NOTHING, 0, .doc = "for Windows; of no effect" },
+	{ "commandLine", F_NOTHING, 0, .doc = "for Windows; of no effect",
+		.none = "args is Linux's" },
 	{ "env", F_STRINGS, AT(struct oci_process, env), .most = 65536,
 		.doc = "the whole environment; secret" },
 	{ "cwd", F_ABSOLUTE, AT(struct oci_process, cwd), .required = true,
@@ -279,16 +281,18 @@ static const struct field memory_rows[] = {
 	{ "swap", F_OPT_I64, AT(struct oci_memory, swap), LIMIT,
 		.doc = "memory and swap together, bytes" },
 	{ "kernel", F_OPT_I64, AT(struct oci_memory, kernel), LIMIT,
-		.doc = "kernel memory, v1; deprecated" },
+		.doc = "kernel memory, v1; deprecated",
+		.none = "warned of: the kernel has dropped it" },
 	{ "kernelTCP", F_OPT_I64, AT(struct oci_memory, kernel_tcp), LIMIT,
 		.doc = "TCP buffers, v1" },
 	{ "swappiness", F_OPT_U64, AT(struct oci_memory, swappiness), 0, 100, .doc = "v1" },
 	{ "disableOOMKiller", F_BOOL, AT(struct oci_memory, disable_oom_killer),
 		.doc = "v1: wait instead of kill" },
 	{ "useHierarchy", F_BOOL, AT(struct oci_memory, use_hierarchy),
-		.doc = "v1: always so today" },
+		.doc = "v1: always so today", .none = "no kernel since 5.11 can be without" },
 	{ "checkBeforeUpdate", F_BOOL, AT(struct oci_memory, check_before_update),
-		.doc = "refuse a limit below the use" },
+		.doc = "refuse a limit below the use",
+		.none = "for updates: a new cgroup uses nothing" },
 };
 static const struct fields memory_fields = TABLE(memory_rows, struct oci_memory);
 
@@ -473,7 +477,8 @@ static const struct field linux_rows[] = {
 static const struct fields linux_fields = TABLE(linux_rows, struct oci_linux);
 
 static const struct field config_rows[] = {
-	{ "ociVersion", F_STRING, AT(struct oci_spec, version), .doc = "1.0.0 to 1.3.0" },
+	{ "ociVersion", F_STRING, AT(struct oci_spec, version), .doc = "1.0.0 to 1.3.0",
+		.none = "checked, and that is all" },
 	{ "root", F_OBJECT, AT(struct oci_spec, root), .sub = &root_fields,
 		.doc = "the root file system" },
 	{ "mounts", F_LIST, AT(struct oci_spec, mounts), .sub = &mount_fields, .doc = "in order" },
@@ -484,7 +489,8 @@ static const struct field config_rows[] = {
 	{ "hooks", F_OBJECT, AT(struct oci_spec, hooks), .sub = &hooks_fields,
 		.doc = "programs at six places" },
 	{ "annotations", F_PAIRS, AT(struct oci_spec, annotations),
-		.doc = "for others; io.kapsel.* for kapseld" },
+		.doc = "for others; io.kapsel.* for kapseld",
+		.none = "kapseld's policy, and the state's" },
 	{ "linux", F_OBJECT, AT(struct oci_spec, linux_), .sub = &linux_fields,
 		.doc = "what is Linux's own" },
 	{ "solaris", F_LATER, 0, .doc = "another platform's" },
@@ -502,16 +508,62 @@ static const char *const kind_names[] = { "bool", "number", "number", "number", 
 	"absolute path", "strings", "numbers", "name", "name", "names", "object", "object", "list",
 	"map", "map of strings", "capabilities", "any", "any" };
 
+static void range_of(struct buf *b, const struct field *f)
+{
+	switch (f->kind) {
+	case F_U64:
+	case F_OPT_U64:
+		buf_addf(b, "%llu to %llu", (unsigned long long)f->min, (unsigned long long)f->max);
+		break;
+	case F_I64:
+	case F_OPT_I64:
+		buf_addf(b, "%lld to %lld", (long long)f->min, (long long)f->max);
+		break;
+	case F_NAME:
+	case F_NAME_OPT:
+	case F_NAMES:
+		for (const struct name_value *n = f->names; n->name; n++)
+			buf_addf(b, "%s%s", n == f->names ? "" : "|", n->name);
+		break;
+	case F_GROUPS:
+		buf_addf(b, "0 to %u, ", UINT32_MAX - 1);
+		/* fall through */
+	case F_STRINGS:
+	case F_LIST:
+	case F_MAP:
+	case F_PAIRS:
+		buf_addf(b, "at most %zu", f->most ? f->most : MOST_ENTRIES);
+		break;
+	case F_STRING:
+	case F_ABSOLUTE:
+		buf_addf(b, "at most %d bytes", MOST_STRING - 1);
+		break;
+	case F_BOOL:
+		buf_adds(b, "true|false");
+		break;
+	default: /* objects' members say it; what is refused has none */
+		break;
+	}
+}
+
+static const char *why_none(const struct field *f)
+{
+	return f->none ? f->none : f->kind == F_LATER ? "refused: KAPSEL-UNSUPPORTED" : "";
+}
+
 static void walk(struct buf *pointer, const struct fields *t,
 	void (*each)(void *, const struct spec_field *), void *ctx)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct field *f = &t->v[i];
+		CLEANUP_BUF struct buf range = BUF_INIT;
 		size_t len = pointer->len;
 
 		buf_addf(pointer, "/%s", f->name);
-		each(ctx, &(struct spec_field) { pointer->data, kind_names[f->kind], f->doc,
-				  f->required, f->kind != F_LATER });
+		range_of(&range, f);
+		each(ctx,
+			&(struct spec_field) { pointer->data, kind_names[f->kind], buf_str(&range),
+				f->doc, why_none(f), f->required, f->kind != F_LATER });
 		if (f->sub) {
 			if (f->kind == F_LIST)
 				buf_adds(pointer, "/-");

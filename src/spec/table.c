@@ -3,8 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* A report of more faults helps nobody, and a stranger's file sizes it. */
-enum { MOST_ENTRIES = 4096, MOST_STRING = 65536, MOST_FAULTS = 500 };
+/* A report of more faults helps nobody. */
+enum { MOST_FAULTS = 500 };
 
 struct list {
 	void *v;

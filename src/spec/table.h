@@ -28,6 +28,9 @@ enum field_kind {
 	F_NOTHING, /* known, checked for its type, of no effect */
 };
 
+/* A stranger's file sizes what is read from it. */
+enum { MOST_ENTRIES = 4096, MOST_STRING = 65536 };
+
 struct name_value {
 	const char *name;
 	uint64_t value;
@@ -43,6 +46,7 @@ struct field {
 	size_t most; /* entries of a list; 0: 4096 */
 	bool required;
 	const char *doc;
+	const char *none; /* why it becomes no operation of a plan; NULL: it becomes one */
 };
 struct fields {
 	const struct field *v;
