@@ -73,6 +73,8 @@ struct container; /* between create and the end of the executor */
  */
 struct container *container_create(const struct container_order *o, struct kerr *e);
 void container_free(struct container *c); /* does not touch what runs */
+/* The filter that had to be compiled, for seccomp_keep(), and its profile; NULL: there is none. */
+const struct oci_seccomp *container_new_filter(struct container *c, struct buf *program);
 pid_t container_pid(const struct container *c);
 int container_pidfd(const struct container *c); /* borrowed */
 uint64_t container_start_time(const struct container *c);

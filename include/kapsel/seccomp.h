@@ -13,10 +13,12 @@
  * @out:   an array of struct sock_filter
  *
  * Names of system calls that an architecture lacks are skipped, as peers do. A cached program is
- * used only if it is ours: owner, length and digest are checked. Return: 0, or -1: KERR_SECCOMP.
- * Spec: config-linux.md "Seccomp".
+ * used only if it is ours: owner, length and digest are checked. Return: 0 from the cache, 1 newly
+ * made, or -1: KERR_SECCOMP. Spec: config-linux.md "Seccomp".
  */
 int seccomp_compile(const struct oci_seccomp *profile, int cache, struct buf *out, struct kerr *e);
+/* Puts a newly made one into the cache. May wait for a disk: for when nobody waits for us. */
+void seccomp_keep(const struct oci_seccomp *profile, int cache, const struct buf *program);
 /* Loads it into the calling thread; the last thing before execve. Returns the listener's fd when
  * the profile has SCMP_ACT_NOTIFY, else 0; -1 and errno. */
 int seccomp_install(const struct buf *program, const struct oci_seccomp *profile);

@@ -177,6 +177,9 @@ deadline talk_deadline(const struct cli *k);
  */
 int talk(struct cli *k, enum api_method m, const struct buf *params, const char *waiting,
 	const struct json **out, struct kerr *e);
+/* Sends a call whose answers talk_next() takes; to the next daemon if this one has just died. */
+int talk_ask(
+	struct cli *k, enum api_method m, const struct buf *params, unsigned flags, struct kerr *e);
 /* The next answer of a `more` call on k->client. */
 int talk_next(struct cli *k, struct api_answer *out, deadline d, struct kerr *e);
 /* { "id": ..., "request": ... } is begun in @o; json_end_object() ends it. */

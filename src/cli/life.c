@@ -233,8 +233,7 @@ static int wait_all(struct cli *k, const struct json **answers, bool *done, stru
 		struct api_answer answer = { .continues = true };
 
 		wait_params(k, &b, done);
-		if (talk_connect(k, e) || api_send(k->client, API_WAIT, b.data, API_MORE, NULL, 0,
-						  talk_deadline(k), e))
+		if (talk_ask(k, API_WAIT, &b, API_MORE, e))
 			return -1;
 		while (left && answer.continues) {
 			size_t i;

@@ -377,9 +377,7 @@ int cmd_logs(struct cli *k)
 	for (;;) {
 		CLEANUP_BUF struct buf b = BUF_INIT;
 
-		if (log_params(k, last, &b, &e) || talk_connect(k, &e) ||
-			api_send(k->client, API_LOGS, b.data, API_MORE, NULL, 0, talk_deadline(k),
-				&e))
+		if (log_params(k, last, &b, &e) || talk_ask(k, API_LOGS, &b, API_MORE, &e))
 			return cli_fail(k, &e);
 		if (log_stream(k, &last, &e) == 0)
 			return 0;
@@ -497,8 +495,7 @@ int cmd_stats(struct cli *k)
 	json_begin_object(&o);
 	ids_params(k, &o);
 	json_end_object(&o);
-	if (talk_connect(k, &e) || api_send(k->client, API_STATS, b.data, follow ? API_MORE : 0,
-					   NULL, 0, talk_deadline(k), &e))
+	if (talk_ask(k, API_STATS, &b, follow ? API_MORE : 0, &e))
 		return cli_fail(k, &e);
 	while (answer.continues) {
 		struct arena *kept = k->a;
@@ -582,9 +579,7 @@ static int watch(struct cli *k, const char **cursor, struct kerr *e)
 		json_put_string(&o, "cursor", *cursor);
 	ids_params(k, &o);
 	json_end_object(&o);
-	if (talk_connect(k, e) ||
-		api_send(k->client, API_WATCH, b.data, args_has(k, F_NO_FOLLOW) ? 0 : API_MORE,
-			NULL, 0, talk_deadline(k), e))
+	if (talk_ask(k, API_WATCH, &b, args_has(k, F_NO_FOLLOW) ? 0 : API_MORE, e))
 		return -1;
 	while (answer.continues) {
 		struct arena *kept = k->a;

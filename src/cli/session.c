@@ -409,7 +409,8 @@ static int answers(struct session *s, struct kerr *e)
 
 	do {
 		if (api_receive(s->k->client, s->k->a, &a, 0, e)) {
-			if (e->code == KERR_TIMEOUT && !api_client_lost(s->k->client)) {
+			/* Nothing has come; kapseld's own Timeout is an answer. */
+			if (e->code == KERR_TIMEOUT && a.params == NULL) {
 				kerr_clear(e);
 				return 0;
 			}
@@ -473,8 +474,14 @@ static int lost(struct session *s, struct kerr *e)
 		until = k->cut + AWAY_MS * NS_PER_MS;
 	if (api_connect(k->host, &k->client, e) == 0) {
 		kerr_clear(e);
-		k->cut = 0;
-		return ask_again(s, e);
+		if (ask_again(s, e) == 0) {
+			k->cut = 0;
+			return 0;
+		}
+		if (!api_client_lost(k->client))
+			return -1;
+		api_client_free(k->client); /* it took the call and died of old age */
+		k->client = NULL;
 	}
 	if (e->code != KERR_DAEMON_MISSING || deadline_passed(until))
 		return -1;
@@ -609,9 +616,14 @@ static int begin(struct session *s, struct kerr *e)
 		return -1;
 	json_end_object(&o);
 	json_end_object(&o);
-	if (talk_connect(s->k, e) || watch_signals(s, e) || ask(s, e))
+	if (talk_connect(s->k, e) || watch_signals(s, e))
 		return -1;
-	return 0;
+	if (ask(s, e) == 0)
+		return 0;
+	if (!api_client_lost(s->k->client) || args_has(s->k, F_STANDALONE))
+		return -1;
+	kerr_clear(e);
+	return lost(s, e);
 }
 
 static void finish(struct session *s)

@@ -74,7 +74,7 @@ static int receive(
 		deadline step = deadline_in_ms(PROGRESS_MS);
 
 		r = api_receive(k->client, k->a, out, step < d ? step : d, e);
-		if (r == 0 || e->code != KERR_TIMEOUT || deadline_passed(d))
+		if (r == 0 || e->code != KERR_TIMEOUT || out->params || deadline_passed(d))
 			break;
 		kerr_clear(e);
 		progress(waiting, ++seconds, false);
@@ -115,10 +115,27 @@ int talk(struct cli *k, enum api_method m, const struct buf *params, const char 
 	return 0;
 }
 
+int talk_ask(
+	struct cli *k, enum api_method m, const struct buf *params, unsigned flags, struct kerr *e)
+{
+	for (;;) {
+		if (talk_connect(k, e))
+			return -1;
+		if (api_send(k->client, m, params->data, flags, NULL, 0, talk_deadline(k), e) == 0)
+			return 0;
+		if (!api_client_lost(k->client))
+			return -1;
+		kerr_clear(e);
+		hang_up(k);
+	}
+}
+
 int talk_next(struct cli *k, struct api_answer *out, deadline d, struct kerr *e)
 {
-	if (api_receive(k->client, k->a, out, d, e) == 0)
+	if (api_receive(k->client, k->a, out, d, e) == 0) {
+		k->cut = 0;
 		return 0;
+	}
 	if (api_client_lost(k->client))
 		hang_up(k);
 	return -1;

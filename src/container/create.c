@@ -712,10 +712,17 @@ static int prepare(struct container *c, struct kerr *e)
 	c->id = mem_array(c->nfd + 1, sizeof *c->id);
 	for (size_t i = 0; i < c->nfd; i++)
 		c->fd[i] = -1;
-	for (size_t i = 0; i < c->p->n; i++)
-		if (c->p->op[i].kind == OP_SECCOMP &&
-			seccomp_compile(c->p->op[i].u.seccomp.profile, c->o->cache, &c->filter, e))
+	for (size_t i = 0; i < c->p->n; i++) {
+		int rc = c->p->op[i].kind != OP_SECCOMP
+				 ? 0
+				 : seccomp_compile(c->p->op[i].u.seccomp.profile, c->o->cache,
+					   &c->filter, e);
+
+		if (rc < 0)
 			return step_failed(&c->p->op[i], e);
+		if (rc > 0)
+			c->new_filter = c->p->op[i].u.seccomp.profile;
+	}
 	if (c->o->exec_target >= 0 && c->o->exec_cgroup && *c->o->exec_cgroup &&
 		cgroup_open(c->o->exec_cgroup, &c->cgroup, e))
 		return -1;
@@ -821,6 +828,15 @@ void container_free(struct container *c)
 	free(c->cgroup_text);
 	buf_free(&c->filter);
 	free(c);
+}
+
+const struct oci_seccomp *container_new_filter(struct container *c, struct buf *program)
+{
+	if (c->new_filter == NULL)
+		return NULL;
+	*program = c->filter;
+	c->filter = (struct buf)BUF_INIT;
+	return c->new_filter;
 }
 
 pid_t container_pid(const struct container *c)

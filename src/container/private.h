@@ -27,6 +27,7 @@ struct container {
 	int slave;  /* the pty's other end */
 	int status; /* /proc/self/status, open before the filter */
 	struct buf filter;
+	const struct oci_seccomp *new_filter; /* whose it is, when no cache had it */
 	int notify; /* seccomp.listenerPath, connected on the host; closed by init once used */
 	char *program, **argv, **envp; /* of execve: nothing is called between the filter and it */
 	long filters;		       /* seccomp filters that the executor has had itself */

@@ -11,7 +11,13 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { UNDO_MS = 3000, CAPTURE_BYTES = 64 << 10, CAPTURE_MOST = 1 << 20, CAPTURE_AFTER_MS = 300 };
+enum {
+	UNDO_MS = 3000,
+	CAPTURE_BYTES = 64 << 10,
+	CAPTURE_MOST = 1 << 20,
+	CAPTURE_AFTER_MS = 300,
+	LOG_DIR_MS = 10000
+};
 
 struct capture {
 	struct source source; /* first: its end frees the whole */
@@ -28,7 +34,7 @@ struct job {
 	struct api_call *call; /* NULL once it is answered for good, or for callers that went */
 	struct container *c;
 	struct link *m, *x;
-	struct timer timer;
+	struct timer timer, log_timer;
 	int bundle, run_dir, log_dir, stdio[3];
 	char *bundle_path, *scratch; /* scratch: a probe's directory */
 	struct errand *log_errand;
@@ -211,6 +217,7 @@ static void job_end(struct job *j)
 	free(j->scratch);
 	free(j->exec_exit);
 	loop_untimer(j->d->loop, &j->timer);
+	loop_untimer(j->d->loop, &j->log_timer);
 	pool_refill_soon(j->d);
 	free(j);
 }
@@ -247,6 +254,7 @@ static void log_done(struct errand *x)
 
 	if (j) {
 		j->log_errand = NULL;
+		loop_untimer(j->d->loop, &j->log_timer);
 		j->log_dir = fd_take(&l->fd);
 		if (j->log_dir < 0) {
 			kerr_step(&l->error, "log directory");
@@ -261,6 +269,17 @@ static void log_done(struct errand *x)
 	free(l);
 }
 
+static void log_late(struct timer *t)
+{
+	struct job *j = (struct job *)((char *)t - offsetof(struct job, log_timer));
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	kerr_fail(&e, KERR_TIMEOUT, 0, "the disk of %s has not answered for %d ms",
+		j->d->config.state_dir, LOG_DIR_MS);
+	kerr_step(&e, "log directory");
+	job_failed(j, &e);
+}
+
 static void make_log_dir(struct job *j)
 {
 	struct log_errand *l = mem_zalloc(sizeof *l);
@@ -273,6 +292,8 @@ static void make_log_dir(struct job *j)
 	l->fd = -1;
 	j->log_errand = &l->errand;
 	errand_run(j->d, &l->errand);
+	j->log_timer.fire = log_late;
+	loop_timer(j->d->loop, &j->log_timer, deadline_in_ms(LOG_DIR_MS));
 }
 
 /* ---- create and run

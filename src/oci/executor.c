@@ -21,6 +21,9 @@ struct executor {
 	int master;
 	int netns; /* made before there was an order; -1 */
 	bool exec, told;
+	int cache;
+	const struct oci_seccomp *profile; /* whose filter is new */
+	struct buf filter;
 };
 
 static int failed(const struct kerr *e)
@@ -196,13 +199,13 @@ static int prepared(struct executor *x, struct kerr *e)
  * -----------------------------------------------------------------------------------------------------
  */
 
-static struct container_order order_of(struct executor *x, int cache)
+static struct container_order order_of(struct executor *x)
 {
 	struct container_order o = { .plan = &x->j.plan,
 		.bundle = x->j.bundle_dir,
 		.netns = x->netns,
 		.run_dir = x->j.run_dir,
-		.cache = cache,
+		.cache = x->cache,
 		.sibling = true,
 		.parent_stays = true,
 		.death_signal = true,
@@ -253,7 +256,6 @@ static int order_create(struct executor *x, struct kerr *e)
 	struct plan_options po = { 0 };
 	struct container_order o;
 	struct container *c;
-	CLEANUP_FD int cache = wire_take_fd(&x->order, WIRE_FD_CACHE);
 	int rc = -1;
 
 	x->j.bundle_dir = wire_take_fd(&x->order, WIRE_FD_BUNDLE);
@@ -282,7 +284,7 @@ static int order_create(struct executor *x, struct kerr *e)
 	free(over.env);
 	if (rc)
 		return -1;
-	o = order_of(x, cache);
+	o = order_of(x);
 	c = container_create(&o, e);
 	if (c == NULL)
 		return -1;
@@ -297,6 +299,7 @@ static int order_create(struct executor *x, struct kerr *e)
 	}
 	if (rc == 0)
 		rc = answer(x, po.wait_start ? WIRE_CREATED : WIRE_STARTED, container_pidfd(c), e);
+	x->profile = container_new_filter(c, &x->filter);
 	container_free(c);
 	return rc;
 }
@@ -391,7 +394,6 @@ static int order_exec(struct executor *x, struct kerr *e)
 	struct container_order o;
 	struct container *c = NULL;
 	CLEANUP_FD int target = -1;
-	CLEANUP_FD int cache = wire_take_fd(&x->order, WIRE_FD_CACHE);
 	int rc = load_container(x, &r, e);
 
 	x->exec = true;
@@ -401,13 +403,15 @@ static int order_exec(struct executor *x, struct kerr *e)
 		plan_exec(x->j.a, &x->j.spec, &process, &x->j.facts, NULL, &x->j.plan, e) == 0 &&
 		make_stdio(x, &process, e) == 0) {
 		target = pidfd_open_known(r.pid, r.start_time, e);
-		o = order_of(x, cache);
+		o = order_of(x);
 		o.exec_target = target;
 		o.exec_cgroup = r.cgroup;
 		o.run_dir = -1;
 		c = target < 0 ? NULL : container_create(&o, e);
 	}
 	rc = c ? answer(x, WIRE_STARTED, container_pidfd(c), e) : -1;
+	if (c)
+		x->profile = container_new_filter(c, &x->filter);
 	container_free(c);
 	record_free(&r);
 	return rc;
@@ -422,11 +426,25 @@ static void quiet(void)
 	fcntl(MONITOR, F_SETFD, FD_CLOEXEC);
 }
 
+/* The very last thing, with nothing else in our hands: a disk that stands still holds up nobody,
+ * and cannot be killed away. */
+static void keep_filter(struct executor *x)
+{
+	if (x->profile == NULL || x->cache < 0 || dup3(x->cache, DAEMON, O_CLOEXEC) < 0)
+		return;
+	close_range(DAEMON + 1, ~0u, 0);
+	for (int i = 0; i < DAEMON; i++)
+		close(i);
+	seccomp_keep(x->profile, DAEMON, &x->filter);
+}
+
 int executor_main(int argc, char **argv)
 {
-	struct executor x = {
-		.stdio = { -1, -1, -1 }, .ours = { -1, -1, -1 }, .master = -1, .netns = -1
-	};
+	struct executor x = { .stdio = { -1, -1, -1 },
+		.ours = { -1, -1, -1 },
+		.master = -1,
+		.netns = -1,
+		.cache = -1 };
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wire_out ready;
 	int rc = -1;
@@ -447,6 +465,7 @@ int executor_main(int argc, char **argv)
 	if (rc == 0)
 		return 0; /* kapseld is gone, and nothing was begun */
 	rc = -1;
+	x.cache = wire_take_fd(&x.order, WIRE_FD_CACHE);
 	x.flags = wire_get_u64(&x.order, TAG_FLAGS, 0);
 	if (x.order.type == WIRE_CREATE)
 		rc = order_create(&x, &e);
@@ -461,6 +480,7 @@ int executor_main(int argc, char **argv)
 	if (rc)
 		rc = failed(&e);
 	wire_in_free(&x.order);
+	keep_filter(&x);
 	job_free(&x.j);
 	return rc;
 }

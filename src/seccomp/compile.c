@@ -203,11 +203,12 @@ static int cache_get(int cache, const char *name, struct buf *out)
 	return 0;
 }
 
-static void cache_put(int cache, const char *name, const struct buf *program)
+void seccomp_keep(const struct oci_seccomp *profile, int cache, const struct buf *program)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
-	char digest[65];
+	char digest[65], name[65];
 
+	cache_name(profile, name);
 	digest_of(program->data, program->len, digest);
 	buf_add(&b, "KPSLBPF1", 8);
 	buf_add(&b, digest, 64);
@@ -225,11 +226,7 @@ int seccomp_compile(const struct oci_seccomp *profile, int cache, struct buf *ou
 		if (cache_get(cache, name, out) == 0)
 			return 0;
 	}
-	if (compile(profile, out, e))
-		return -1;
-	if (cache >= 0)
-		cache_put(cache, name, out);
-	return 0;
+	return compile(profile, out, e) ? -1 : 1;
 }
 
 int seccomp_install(const struct buf *program, const struct oci_seccomp *profile)

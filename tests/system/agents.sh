@@ -23,7 +23,7 @@ else
 	echo "# skipped: the agent in Go (make deps: golang-go golang-github-varlink-go-dev)"
 fi
 for a in $agents; do
-	timeout 280 python3 tests/system/agents.py "$T" "$T/$a" "$desired" "$changes" "$kills" || failed=1
+	timeout $((120 + changes * 4 + desired)) python3 tests/system/agents.py "$T" "$T/$a" "$desired" "$changes" "$kills" || failed=1
 	daemon=$(cat "$T/pid" 2>/dev/null || echo "$daemon")
 	kapsel delete --force --all >/dev/null
 done

@@ -8,5 +8,5 @@ bundle short 'exit ${CODE:-9}' 'del(.linux.cgroupsPath)'
 for n in $(seq 0 $((clients - 1))); do kapsel run -d --id "stay$n" "$T/b" >/dev/null; done
 daemon_kill KILL
 daemon_start
-timeout -k 2 240 python3 tests/system/daemon-killed.py "$T" "$CG" "$kills" "$clients" || failed=1
+timeout -k 2 $((90 + kills * 12)) python3 tests/system/daemon-killed.py "$T" "$CG" "$kills" "$clients" || failed=1
 daemon=$(cat "$T/pid")
