@@ -27,7 +27,7 @@ quick() { # TEXT COMMAND...: it comes back while the disk stands still; $out is 
 	if out=$(timeout 20 "$@" 2>"$T/e"); then rc=0; else rc=$?; fi
 	ms=$((($(date +%s%N) - begin) / 1000000))
 	if [ $ms -gt 15000 ] || [ $rc = 124 ]; then echo "NOT OK - $text: took $ms ms"; failed=1; fi
-	out=$(echo $rc $out $(cat "$T/e"))
+	out=$(echo "$rc $out $(cat "$T/e")" | tr -s '\n ' ' ' | sed 's/ $//')
 }
 logged() { # ID: bytes of output in its log files, bytes said to be dropped, gaps (which end a line that had no end)
 	cat "$T/state/logs/$1"/*.log | awk '
