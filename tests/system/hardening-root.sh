@@ -2,7 +2,7 @@
 # hardening-root: a root file system, and its other users, that mean ill: D01 D02 D03 D14 D15
 # HARDENING_RACES (200): how many containers are made while their root changes under them
 # timeout: 180
-LIB_NO_DAEMON=1
+export LIB_NO_DAEMON=1
 . tests/lib.sh
 races=${HARDENING_RACES:-200}
 
@@ -50,7 +50,13 @@ done
 is "D01 $tried roots with a link: the marker tree is as before" "$(marked)" "$before"
 for to in "$T/marker/console" "$up$T/marker/console"; do # with a terminal there is a console
 	evil tty dev/console "$to"
-	timeout 20 script -qec "kapsel-oci --root $T/oci run --bundle $T/evil evil" /dev/null >"$T/o" 2>&1 </dev/null || :
+	rm -f "$T/console"
+	timeout 20 python3 tests/system/hardening-console.py "$T/console" >"$T/o" 2>&1 &
+	while [ ! -S "$T/console" ]; do sleep 0.02; done
+	oci create --bundle "$T/evil" --console-socket "$T/console" evil >"$T/o" 2>&1 </dev/null || :
+	oci delete --force evil
+	kill $! 2>/dev/null || :
+	wait $! 2>/dev/null || :
 	is "D01 /dev/console -> $to with a terminal" "$(marked)" "$before"
 done
 
