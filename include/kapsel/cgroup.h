@@ -55,6 +55,16 @@ struct cgroup; /* owns its directory fds until cgroup_free() */
  * in it)
  */
 int cgroup_make(const char *path, const char *parent, struct cgroup **out, struct kerr *e);
+/**
+ * cgroup_hold() - the parent of many: made now, kept when the last cgroup in it goes
+ * @path: as for cgroup_make(), which then gets NULL for the parent
+ *
+ * Made for each container it would cost as much as the container's own; and v1's cpusets below it
+ * are filled by the kernel. cgroup_let_go() removes it where nothing is in it. Return: 0, or -1:
+ * KERR_CGROUP.
+ */
+int cgroup_hold(const char *path, struct kerr *e);
+void cgroup_let_go(const char *path);
 void cgroup_free(struct cgroup *c); /* the directories stay */
 const char *cgroup_path(const struct cgroup *c);
 void cgroup_save(const struct cgroup *c, struct buf *out); /* one text line a hierarchy */

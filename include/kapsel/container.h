@@ -26,6 +26,7 @@ struct container_order {
 	int cache;		 /* seccomp programs by content; -1: none */
 	bool sibling;		 /* init becomes our parent's child (CLONE_PARENT) */
 	bool death_signal;	 /* init dies with its parent */
+	bool signals_default;	 /* the caller's are, but for SIGPIPE */
 	bool parent_stays;	 /* the plan's cgroup parent is another's to remove */
 	int exec_target;	 /* pidfd of the init to join; -1 for a create */
 	const char *exec_cgroup; /* its cgroup_save() text */

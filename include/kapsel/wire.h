@@ -53,6 +53,8 @@ enum wire_type {
 	/* D -> E */
 	WIRE_POSTSTOP, /* run the poststop hooks of what has stopped: fds: run dir; answered by
 			  STARTED */
+	/* D -> template (an executor that is copied): a pair, please; fds MONITOR, EXECUTOR */
+	WIRE_PAIR,
 	WIRE_TYPE_COUNT
 };
 
@@ -138,7 +140,9 @@ enum wire_fd {
 	WIRE_FD_START = 's',
 	WIRE_FD_MEMFD = 'm',
 	WIRE_FD_CACHE = 'c',
-	WIRE_FD_CGROUP = 'g'
+	WIRE_FD_CGROUP = 'g',
+	WIRE_FD_MONITOR = 'M',
+	WIRE_FD_EXECUTOR = 'E'
 };
 
 struct wire_out {

@@ -57,6 +57,11 @@ static bool read_list(int dir, const char *file, struct buf *out)
 	return path_read(dir, file, 4096, out, NULL) == 0 && out->len > 1;
 }
 
+static bool is_cpuset(const struct hierarchy *h)
+{
+	return h->controllers & 1u << CG_CPUSET && !h->mount.v2;
+}
+
 /* v1: a new cpuset has no CPU and takes no task. The list above may read as empty for a moment
  * while others write: it is asked again, and an empty one is never handed down. */
 static int fill_cpuset(int parent, int dir, struct kerr *e)
@@ -117,7 +122,7 @@ static int make_component(
 	if (fd < 0)
 		return kerr_fail(
 			e, KERR_CGROUP, why.sys, "make cgroup %s in %s", name, h->mount.name);
-	if (h->controllers & 1u << CG_CPUSET && !h->mount.v2 && fill_cpuset(dir, fd, e)) {
+	if (is_cpuset(h) && fill_cpuset(dir, fd, e)) {
 		close(fd); /* else the next try would take it for a full one */
 		path_own_unlink(dir, name, true, NULL);
 		return -1;
@@ -125,7 +130,7 @@ static int make_component(
 	return fd;
 }
 
-static int make_part(
+static int make_step_by_step(
 	struct part *p, const struct hierarchy *h, const char *path, unsigned keep, struct kerr *e)
 {
 	CLEANUP_FREE char *copy = mem_strdup(path);
@@ -155,6 +160,38 @@ static int make_part(
 	return 0;
 }
 
+static bool is_filled(int dir)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	return read_list(dir, "cpuset.cpus", &b) && read_list(dir, "cpuset.mems", &b);
+}
+
+/* The usual case: the parent is there, and has nothing to hand down itself. */
+static bool make_at_once(struct part *p, const struct hierarchy *h, const char *path, unsigned keep)
+{
+	CLEANUP_FD int dir = h->mount.v2 ? -1 : path_own_mkdir(h->fd, path + 1, 0755, NULL);
+
+	if (dir < 0)
+		return false;
+	if (is_cpuset(h) && !is_filled(dir)) {
+		path_own_unlink(h->fd, path + 1, true, NULL);
+		return false;
+	}
+	p->parent = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
+	p->dir = fd_take(&dir);
+	p->keep = keep;
+	p->made = true;
+	return true;
+}
+
+static int make_part(
+	struct part *p, const struct hierarchy *h, const char *path, unsigned keep, struct kerr *e)
+{
+	if (make_at_once(p, h, path, keep))
+		return 0;
+	return make_step_by_step(p, h, path, keep, e);
+}
 static unsigned components(const char *path)
 {
 	unsigned n = 0;
@@ -229,6 +266,19 @@ static void take_back(struct cgroup *c)
 	cgroup_free(c);
 }
 
+/* What we have just made has nobody in it. */
+static bool is_taken(struct cgroup *c)
+{
+	bool old = false;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->part[i].made && !part_is_empty(&c->part[i]))
+			return true;
+		old |= !c->part[i].made;
+	}
+	return old && is_frozen(c);
+}
+
 static bool is_below(const char *path, const char *parent)
 {
 	size_t n = strlen(parent);
@@ -275,7 +325,7 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 		return kerr_fail(
 			e, KERR_CGROUP, 0, "no cgroup hierarchy is mounted at /sys/fs/cgroup");
 	}
-	if (!cgroup_is_empty(c) || is_frozen(c)) {
+	if (is_taken(c)) {
 		kerr_fail(
 			e, KERR_CGROUP_BUSY, 0, "cgroup %s has processes in it or is frozen", path);
 		take_back(c);
@@ -283,6 +333,50 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 	}
 	*out = c;
 	return 0;
+}
+
+/* ---- the parent of many
+ * ---------------------------------------------------------------------------------- */
+
+static int hold_in(const struct hierarchy *h, const char *path, struct kerr *e)
+{
+	struct part p = { .parent = -1, .dir = -1 };
+	int rc = make_part(&p, h, path, components(path), e);
+
+	/* The kernel fills the cpusets below. */
+	if (rc == 0 && is_cpuset(h))
+		path_write(p.dir, "cgroup.clone_children", "1", 1, NULL);
+	fd_closep(&p.parent);
+	fd_closep(&p.dir);
+	return rc;
+}
+
+int cgroup_hold(const char *path, struct kerr *e)
+{
+	const struct hierarchies *h = hierarchies(e);
+	int rc = h ? 0 : -1;
+
+	if (h && !valid_path(path))
+		return kerr_fail(e, KERR_CGROUP, 0, "'%.200s' is no cgroup path", path);
+	for (size_t i = 0; rc == 0 && i < h->n; i++)
+		rc = hold_in(&h->v[i], path, e);
+	return rc;
+}
+
+void cgroup_let_go(const char *path)
+{
+	const struct hierarchies *h = hierarchies(NULL);
+
+	for (size_t i = 0; h && i < h->n; i++) {
+		CLEANUP_FREE char *way = mem_strdup(path + 1);
+
+		for (char *slash = way;
+			slash && path_own_unlink(h->v[i].fd, way, true, NULL) == 0;) {
+			slash = strrchr(way, '/');
+			if (slash)
+				*slash = '\0';
+		}
+	}
 }
 
 void cgroup_free(struct cgroup *c)

@@ -169,6 +169,13 @@ static const char *make_id(struct cli *k)
 	return arena_strdup(k->a, b.data);
 }
 
+/* Nothing that another place would be reached by; a link in it may stay. */
+static bool is_plain_path(const char *path)
+{
+	return path[0] == '/' && path[1] && !str_ends(path, "/") && strstr(path, "//") == NULL &&
+	       strstr(path, "/.") == NULL;
+}
+
 static int bundle_open(struct cli *k, struct buf *path, struct kerr *e)
 {
 	CLEANUP_ERR struct kerr why = KERR_INIT;
@@ -177,7 +184,9 @@ static int bundle_open(struct cli *k, struct buf *path, struct kerr *e)
 	if (fd < 0)
 		return kerr_fail(
 			e, KERR_BUNDLE_MISSING, why.sys, "there is no bundle %s", k->args.v[0]);
-	if (fd_path(fd, path, e)) {
+	if (is_plain_path(k->args.v[0])) {
+		buf_adds(path, k->args.v[0]);
+	} else if (fd_path(fd, path, e)) {
 		close(fd);
 		return -1;
 	}

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-	CHUNK = 64 * 1024,
+	CHUNK = 32 * 1024,
 	WRITE_MOST = 4096, /* PIPE_BUF: what a ready pipe takes without blocking */
 	SIDE_MS = 5000,	   /* for a signal's call */
 	DRAIN_MS = 3000,   /* for output after the last answer */
@@ -88,7 +88,6 @@ static void flow_open(struct flow *f, int from, int to, bool own_from, bool own_
 	f->to = to;
 	f->own_from = own_from;
 	f->own_to = own_to;
-	f->data = mem_zalloc(CHUNK);
 }
 
 static void flow_close(struct flow *f)
@@ -300,8 +299,11 @@ static bool wants_write(const struct flow *f)
 /* 1: bytes came, 0: not now, -1: no more. */
 static int flow_read(struct flow *f)
 {
-	ssize_t n = read(f->from, f->data, CHUNK);
+	ssize_t n;
 
+	if (f->data == NULL) /* most runs say something on one of the three, if at all */
+		f->data = mem_zalloc(CHUNK);
+	n = read(f->from, f->data, CHUNK);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) /* EIO too: a terminal that has hung up */

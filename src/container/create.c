@@ -38,12 +38,11 @@ int step_failed(const struct op *op, struct kerr *e)
 
 static int cgroup_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
+	const char *parent = c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel";
 	CLEANUP_BUF struct buf text = BUF_INIT;
 
 	(void)i;
-	if (cgroup_make(op->target,
-		    c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel",
-		    &c->cgroup, e))
+	if (cgroup_make(op->target, c->o->parent_stays ? NULL : parent, &c->cgroup, e))
 		return -1;
 	cgroup_save(c->cgroup, &text);
 	free(c->cgroup_text);

@@ -279,9 +279,8 @@ static int bounding(struct container *c, const struct op *op, size_t i, struct k
 {
 	UNUSED_ARGS;
 	for (unsigned cap = 0; cap <= c->p->facts->last_capability; cap++)
-		if (!(op->u.caps.bounding >> cap & 1) &&
-			prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if (!(op->u.caps.bounding >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+			prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
 			return kerr_fail(e, KERR_CAPABILITY, errno, "drop %s from the bounding set",
 				oci_capability_name(cap));
 	return 0;
@@ -651,11 +650,14 @@ static int keep_ours(struct container *c, struct kerr *e)
 	return close_around(keep, n, e);
 }
 
-static void reset_signals(void)
+static void reset_signals(const struct container *c)
 {
 	sigset_t none;
 
-	sys_signals_default();
+	if (c->o->signals_default)
+		signal(SIGPIPE, SIG_DFL);
+	else
+		sys_signals_default();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -671,7 +673,7 @@ static pid_t host_pid(void)
 static int begin(struct container *c, struct kerr *e)
 {
 	c->host_pid = c->p->spec->linux_.seccomp ? host_pid() : 0; /* for a listener */
-	reset_signals();
+	reset_signals(c);
 	if (keep_ours(c, e) || die_with_parent(c, e))
 		return -1;
 	/* The turn comes when the user namespace has its maps and our parent knows of us. */

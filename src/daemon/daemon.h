@@ -227,7 +227,9 @@ struct daemon {
 	VEC(struct container *) all; /* sorted by id */
 	struct link *idle;	     /* monitors' links of pairs that wait */
 	size_t nidle, nbusy;
+	struct template *template; /* NULL: pairs are started one by one */
 	struct timer refill, unborn;
+	unsigned refill_waits; /* how often it was put off */
 	struct watcher *watchers;
 	struct log_follower *followers;
 	uint64_t begun;	   /* number of the journal's last entry then */

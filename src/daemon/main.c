@@ -213,6 +213,15 @@ static int open_journal(struct daemon *d, struct kerr *e)
  * ---------------------------------------------------------------------------------------------------
  */
 
+/* Without it containers start all the same, only slower. */
+static void hold_parent(struct daemon *d)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	if (cgroup_hold(d->config.cgroup_parent, &e))
+		log_warning("cgroup %s: %s", d->config.cgroup_parent, e.message);
+}
+
 int daemon_reload(struct daemon *d, struct kerr *e)
 {
 	struct config fresh;
@@ -235,6 +244,8 @@ int daemon_reload(struct daemon *d, struct kerr *e)
 		if (ignored.len)
 			log_warning("%s: needs a restart", ignored.data);
 		log_info("configuration read again");
+		hold_parent(d);
+		pool_drop(d); /* what it was made of may have changed with the node */
 		pool_refill_soon(d);
 	}
 	config_free(&fresh);
@@ -416,6 +427,7 @@ static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
 		return -1;
 	if (f->lifeline >= 0 && hold_lifeline(d, f->lifeline, e))
 		return -1;
+	hold_parent(d);
 	pool_refill_soon(d);
 	return 0;
 }
@@ -452,6 +464,7 @@ static int run(struct daemon *d, const struct flags *f)
 	log_info("kapseld ends; %zu containers stay", d->all.n);
 	api_server_free(d->server);
 	pool_drop(d);
+	cgroup_let_go(d->config.cgroup_parent);
 	if (d->ending) {
 		journal_close(d->journal, CLOSE_MS);
 		remove_run_dir(d);

@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { REFILL_MS = 2, SEND_MS = 2000, FAILED_MS = 1000 };
+enum { REFILL_MS = 2, BUSY_MS = 20, SEND_MS = 2000, FAILED_MS = 1000 };
 
 /* ---- links --------------------------------------------------------------------------------------
  */
@@ -249,26 +249,103 @@ int programs_find(struct daemon *d, struct kerr *e)
 		d->oci ? "kapsel-monitor" : "kapsel-oci", b.data);
 }
 
-static int pair_spawn(struct daemon *d, int monitor_end, int executor_end, struct kerr *e)
+static char *const environment[] = {
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL
+};
+
+static int run_program(
+	const char *path, const char *const *argv, const int *fds, size_t nfds, struct kerr *e)
 {
-	/* Only one that waits has time to make things ahead. */
-	const char *argv[] = { "kapsel-monitor", "--pool", d->oci,
-		d->config.pool ? "--stock" : NULL, NULL };
-	const int fds[] = { -1, -1, 2, monitor_end, executor_end };
-	const struct spawn s = { .path = d->monitor_program,
+	const struct spawn s = { .path = path,
 		.exe_fd = -1,
 		.argv = (char *const *)(uintptr_t)argv,
-		.envp =
-			(char *const[]) {
-				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-				NULL },
+		.envp = environment,
 		.fds = fds,
-		.nfds = ARRAY_LEN(fds),
+		.nfds = nfds,
 		.cwd_fd = -1,
 		.new_session = true };
 	CLEANUP_FD int pidfd = spawn_run(&s, NULL, e);
 
 	return pidfd < 0 ? -1 : 0;
+}
+
+/* ---- the template: a started executor that makes a pair of each two sockets --------------------
+ */
+
+struct template
+{
+	struct source source;
+	struct daemon *d;
+};
+
+static void template_closed(struct source *s)
+{
+	free(s); /* it is a template's first member */
+}
+
+static void template_drop(struct daemon *d)
+{
+	if (d->template)
+		loop_end(d->loop, &d->template->source);
+	d->template = NULL;
+}
+
+static enum source_answer template_ready(struct source *s, uint32_t events)
+{
+	struct daemon *d = ((struct template *)s)->d;
+
+	(void)events; /* it says nothing: this is its end */
+	log_warning("the template of executors has ended");
+	template_drop(d);
+	return SOURCE_KEEP;
+}
+
+static int template_start(struct daemon *d, struct kerr *e)
+{
+	const char *argv[] = { "kapsel-oci", "--template", d->monitor_program, "--stock", NULL };
+	struct template *t;
+	int ends[2], fds[] = { -1, -1, 2, -1 }, rc;
+
+	if (socket_pair(SOCK_SEQPACKET, ends, e))
+		return -1;
+	fds[3] = ends[1];
+	rc = run_program(d->oci, argv, fds, ARRAY_LEN(fds), e);
+	close(ends[1]);
+	t = mem_zalloc(sizeof *t);
+	t->source = (struct source) {
+		.fd = ends[0], .ready = template_ready, .closed = template_closed
+	};
+	t->d = d;
+	if (rc == 0 && loop_add(d->loop, &t->source, EPOLLIN, e) == 0) {
+		d->template = t;
+		return 0;
+	}
+	close(ends[0]);
+	free(t);
+	return -1;
+}
+
+static int pair_copy(struct daemon *d, int monitor_end, int executor_end)
+{
+	struct wire_out m;
+
+	if (d->template == NULL)
+		return -1;
+	wire_begin(&m, WIRE_PAIR);
+	wire_fd(&m, WIRE_FD_MONITOR, monitor_end);
+	wire_fd(&m, WIRE_FD_EXECUTOR, executor_end);
+	if (wire_send(d->template->source.fd, &m, deadline_in_ms(SEND_MS), NULL) == 0)
+		return 0;
+	template_drop(d);
+	return -1;
+}
+
+static int pair_spawn(struct daemon *d, int monitor_end, int executor_end, struct kerr *e)
+{
+	const char *argv[] = { "kapsel-monitor", "--pool", d->oci, NULL };
+	const int fds[] = { -1, -1, 2, monitor_end, executor_end };
+
+	return run_program(d->monitor_program, argv, fds, ARRAY_LEN(fds), e);
 }
 
 static int pair_start(struct daemon *d, struct link **m, struct link **x, struct kerr *e)
@@ -282,7 +359,7 @@ static int pair_start(struct daemon *d, struct link **m, struct link **x, struct
 		close(a[1]);
 		return -1;
 	}
-	rc = pair_spawn(d, a[1], b[1], e);
+	rc = pair_copy(d, a[1], b[1]) ? pair_spawn(d, a[1], b[1], e) : 0;
 	close(a[1]);
 	close(b[1]);
 	if (rc) {
@@ -302,6 +379,15 @@ static int pair_start(struct daemon *d, struct link **m, struct link **x, struct
 	return -1;
 }
 
+static void refill_failed(struct daemon *d, const struct kerr *e)
+{
+	CLEANUP_BUF struct buf line = BUF_INIT;
+
+	kerr_line(e, &line);
+	log_error("the pool of executors: %s", buf_str(&line));
+	loop_timer(d->loop, &d->refill, deadline_in_ms(FAILED_MS));
+}
+
 static void refill(struct timer *t)
 {
 	struct daemon *d = (struct daemon *)((char *)t - offsetof(struct daemon, refill));
@@ -310,12 +396,13 @@ static void refill(struct timer *t)
 
 	if (d->stopping || d->nidle >= d->config.pool)
 		return;
-	if (pair_start(d, &m, &x, &e)) {
-		CLEANUP_BUF struct buf line = BUF_INIT;
-
-		kerr_line(&e, &line);
-		log_error("the pool of executors: %s", buf_str(&line));
-		loop_timer(d->loop, &d->refill, deadline_in_ms(FAILED_MS));
+	/* Not while somebody waits for a start, unless that would go on for long. */
+	if (d->nbusy && d->refill_waits++ < BUSY_MS / REFILL_MS) {
+		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
+		return;
+	}
+	if ((d->template == NULL && template_start(d, &e)) || pair_start(d, &m, &x, &e)) {
+		refill_failed(d, &e);
 		return;
 	}
 	m->other = x;
@@ -323,15 +410,16 @@ static void refill(struct timer *t)
 	m->next = d->idle;
 	d->idle = m;
 	d->nidle++;
-	if (d->nidle < d->config.pool)
-		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
+	pool_refill_soon(d);
 }
 
 void pool_refill_soon(struct daemon *d)
 {
 	d->refill.fire = refill;
-	if (d->nidle < d->config.pool && !d->stopping && d->refill.slot == 0)
-		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
+	if (d->nidle >= d->config.pool || d->stopping || d->refill.slot)
+		return;
+	d->refill_waits = 0;
+	loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
 }
 
 static void take_out(struct daemon *d, struct link *m)
@@ -385,4 +473,5 @@ void pool_drop(struct daemon *d)
 		link_close(m->other);
 		link_close(m);
 	}
+	template_drop(d);
 }

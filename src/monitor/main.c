@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kapsel-monitor --pool EXECUTOR [flags for it]
+ * kapsel-monitor --paired
  *
  * Fd 3 is the socket to kapseld, fd 4 the one between kapseld and the executor, which is started
  * first: what it inherits of us (rights, limits, score) must be kapseld's, not the monitor's.
+ * Or the executor is our child already: then fd 4 is the socket to it, and fd 5 its pidfd.
  */
 #include "private.h"
 #include <errno.h>
@@ -12,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { DAEMON_FD = 3, EXECUTOR_DAEMON_FD = 4, MOST_FLAGS = 32 };
+enum { DAEMON_FD = 3, EXECUTOR_DAEMON_FD = 4, PAIRED_FD = 4, PAIRED_PIDFD = 5, MOST_FLAGS = 32 };
 
 static int complain(const struct kerr *e)
 {
@@ -91,32 +93,46 @@ static void settle_down(void)
 		return; /* it keeps a file system busy: a nuisance, no fault */
 }
 
+/* Return: the executor's pidfd, and the socket to it. */
+static int find_executor(int argc, char **argv, int *socket, struct kerr *e)
+{
+	int between[2], executor;
+
+	if (argc == 2 && strcmp(argv[1], "--paired") == 0) {
+		fcntl(PAIRED_FD, F_SETFD, FD_CLOEXEC);
+		fcntl(PAIRED_PIDFD, F_SETFD, FD_CLOEXEC);
+		*socket = PAIRED_FD;
+		return PAIRED_PIDFD;
+	}
+	if (argc < 3 || strcmp(argv[1], "--pool") != 0)
+		return kerr_fail(e, KERR_USAGE, 0,
+			"kapseld starts this program: --pool EXECUTOR [FLAG...], or --paired");
+	fcntl(EXECUTOR_DAEMON_FD, F_SETFD, FD_CLOEXEC);
+	if (socket_pair(SOCK_SEQPACKET, between, e))
+		return -1;
+	executor = start_executor(argv + 2, between[1], e);
+	close(between[1]);
+	close(EXECUTOR_DAEMON_FD);
+	*socket = between[0];
+	return executor;
+}
+
 int main(int argc, char **argv)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct monitor *m;
-	int between[2], executor;
+	int executor, socket = -1;
 
-	if (argc < 3 || strcmp(argv[1], "--pool") != 0) {
-		kerr_fail(&e, KERR_USAGE, 0,
-			"kapseld starts this program: --pool EXECUTOR [FLAG...]");
-		return complain(&e);
-	}
 	fcntl(DAEMON_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(EXECUTOR_DAEMON_FD, F_SETFD, FD_CLOEXEC);
 	set_signals();
 	settle_down();
-	if (socket_pair(SOCK_SEQPACKET, between, &e))
-		return complain(&e);
-	executor = start_executor(argv + 2, between[1], &e);
-	close(between[1]);
-	close(EXECUTOR_DAEMON_FD);
+	executor = find_executor(argc, argv, &socket, &e);
 	if (executor < 0)
 		return complain(&e);
 	umask(077);
 	set_oom_score();
 	rights_least();
-	if (monitor_new(&m, DAEMON_FD, between[0], executor, &e))
+	if (monitor_new(&m, DAEMON_FD, socket, executor, &e))
 		return complain(&e);
 	set_stdio();
 	monitor_run(m);

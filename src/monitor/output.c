@@ -107,9 +107,12 @@ static void deliver(struct monitor *m, enum chunk_kind kind, const char *data, s
 	last_add(&m->last, data, len);
 	if (m->log)
 		sink_put(m->log, kind, now, data, len);
-	for (struct client *c = m->clients; c; c = c->next)
-		if (c->sink)
-			sink_put(c->sink, kind, now, data, len);
+	for (struct client *c = m->clients; c; c = c->next) {
+		size_t n = c->sink ? client_write_now(c, kind, data, len) : len;
+
+		if (n < len)
+			sink_put(c->sink, kind, now, data + n, len - n);
+	}
 }
 
 enum pumped { PUMP_MORE, PUMP_LATER, PUMP_END };

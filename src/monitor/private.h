@@ -60,6 +60,7 @@ void sink_put(struct sink *s, enum chunk_kind kind, uint64_t wall_ns, const char
 /* Should reading stop for it? Until @until at most, which is set when that begins. After it false:
  * the sink is stuck, and drops. The wake fd tells when to ask again. */
 bool sink_holds(struct sink *s, deadline *until);
+bool sink_begun(const struct sink *s); /* something was put into it, ever */
 bool sink_dead(struct sink *s);
 void sink_give_up(struct sink *s); /* what waits is dropped; its thread ends as soon as it can */
 /* Waits until all is written, true, or @d. */
@@ -97,7 +98,9 @@ struct input {
 	atomic_bool done, end_of_file;
 };
 struct client *client_new(int in, int out, int err, int wake); /* takes the fds */
-int client_input(struct client *c, int to, struct kerr *e);    /* @to is duplicated */
+/* Bytes that were written without waiting; the rest is for sink_put(). */
+size_t client_write_now(struct client *c, enum chunk_kind kind, const char *data, size_t len);
+int client_input(struct client *c, int to, struct kerr *e); /* @to is duplicated */
 void client_cancel_input(struct client *c);
 bool client_free(struct client *c); /* false: a thread is stuck; try again, or leave it */
 

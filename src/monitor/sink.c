@@ -314,6 +314,11 @@ bool sink_holds(struct sink *s, deadline *until)
 	return true;
 }
 
+bool sink_begun(const struct sink *s)
+{
+	return s->ring != NULL; /* the main thread's own, and never taken back */
+}
+
 bool sink_dead(struct sink *s)
 {
 	return atomic_load(&s->dead);

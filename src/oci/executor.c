@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DAEMON = 3, MONITOR = 4, ANSWER_MS = 30000, CONFIG_BYTES = 4 << 20 };
+enum { DAEMON = EXECUTOR_DAEMON, MONITOR = EXECUTOR_MONITOR };
+enum { ANSWER_MS = 30000, CONFIG_BYTES = 4 << 20 };
 
 struct executor {
 	struct job j;
@@ -208,6 +209,7 @@ static struct container_order order_of(struct executor *x)
 		.cache = x->cache,
 		.sibling = true,
 		.parent_stays = true,
+		.signals_default = true,
 		.death_signal = true,
 		.exec_target = -1,
 		.born = on_born,
@@ -438,7 +440,25 @@ static void keep_filter(struct executor *x)
 	seccomp_keep(x->profile, DAEMON, &x->filter);
 }
 
-int executor_main(int argc, char **argv)
+static int take_order(struct executor *x, struct kerr *e)
+{
+	x->cache = wire_take_fd(&x->order, WIRE_FD_CACHE);
+	x->flags = wire_get_u64(&x->order, TAG_FLAGS, 0);
+	switch (x->order.type) {
+	case WIRE_CREATE:
+		return order_create(x, e);
+	case WIRE_START:
+		return order_start(x, e);
+	case WIRE_EXEC:
+		return order_exec(x, e);
+	case WIRE_POSTSTOP:
+		return order_poststop(x, e);
+	default:
+		return kerr_fail(e, KERR_WIRE, 0, "an order of type %d", x->order.type);
+	}
+}
+
+int executor_serve(struct facts *facts, bool stock)
 {
 	struct executor x = { .stdio = { -1, -1, -1 },
 		.ours = { -1, -1, -1 },
@@ -447,14 +467,12 @@ int executor_main(int argc, char **argv)
 		.cache = -1 };
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wire_out ready;
-	int rc = -1;
+	int rc;
 
-	quiet();
 	umask(022); /* what a container begins with; files of ours say their modes */
 	job_init(&x.j);
-	if (proc_root(&e) < 0 || facts_read(&x.j.facts, &e))
-		return failed(&e);
-	if (argc > 1 && str_eq(argv[1], "--stock")) /* none is no fault: it is made at the clone */
+	x.j.facts = *facts;
+	if (stock) /* none is no fault: it is made at the clone */
 		x.netns = container_stock_net(NULL);
 	wire_begin(&ready, WIRE_READY);
 	if (wire_send(DAEMON, &ready, deadline_in_ms(ANSWER_MS), &e))
@@ -464,23 +482,19 @@ int executor_main(int argc, char **argv)
 		return failed(&e);
 	if (rc == 0)
 		return 0; /* kapseld is gone, and nothing was begun */
-	rc = -1;
-	x.cache = wire_take_fd(&x.order, WIRE_FD_CACHE);
-	x.flags = wire_get_u64(&x.order, TAG_FLAGS, 0);
-	if (x.order.type == WIRE_CREATE)
-		rc = order_create(&x, &e);
-	else if (x.order.type == WIRE_START)
-		rc = order_start(&x, &e);
-	else if (x.order.type == WIRE_EXEC)
-		rc = order_exec(&x, &e);
-	else if (x.order.type == WIRE_POSTSTOP)
-		rc = order_poststop(&x, &e);
-	else
-		kerr_fail(&e, KERR_WIRE, 0, "an order of type %d", x.order.type);
-	if (rc)
-		rc = failed(&e);
-	wire_in_free(&x.order);
+	/* Nothing is freed: the process ends, and the kernel does it all at once. */
+	rc = take_order(&x, &e) ? failed(&e) : 0;
 	keep_filter(&x);
-	job_free(&x.j);
 	return rc;
+}
+
+int executor_main(int argc, char **argv)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct facts facts;
+
+	quiet();
+	if (proc_root(&e) < 0 || facts_read(&facts, &e))
+		return failed(&e);
+	return executor_serve(&facts, argc > 1 && str_eq(argv[1], "--stock"));
 }

@@ -1277,6 +1277,8 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 
 	if (argc && str_eq(argv[0], "--executor"))
 		return executor_main(argc, argv);
+	if (argc && str_eq(argv[0], "--template"))
+		return template_main(argc, argv);
 	if (read_flags(o, globals, ARRAY_LEN(globals), &argc, &argv, false, e))
 		return -1;
 	if (o->version) {
@@ -1307,7 +1309,7 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 /* A process of ours that goes inside shows this program there. */
 static bool goes_inside(int argc, char **argv)
 {
-	static const char *const names[] = { "--executor", "create", "run", "exec" };
+	static const char *const names[] = { "--executor", "--template", "create", "run", "exec" };
 
 	for (int i = 1; i < argc; i++)
 		for (size_t k = 0; k < ARRAY_LEN(names); k++)

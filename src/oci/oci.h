@@ -53,5 +53,10 @@ void job_state(
 int job_reload(struct job *j, struct kerr *e);
 
 int executor_main(int argc, char **argv);
+/* One order on fd 3, with the facts read already; @stock: a network namespace is made meanwhile. */
+int executor_serve(struct facts *facts, bool stock);
+/* kapsel-oci --template MONITOR [--stock]: a copy of it for each pair that kapseld asks for. */
+int template_main(int argc, char **argv);
+enum { EXECUTOR_DAEMON = 3, EXECUTOR_MONITOR = 4 }; /* an executor's sockets */
 
 #endif

@@ -143,10 +143,11 @@ int wire_parse(const void *frame, size_t len, struct wire_in *m, struct kerr *e)
 
 int wire_recv(int socket, struct wire_in *m, deadline d, struct kerr *e)
 {
-	CLEANUP_FREE char *frame = mem_zalloc(WIRE_MOST + 1);
+	/* Not from the heap: so large a piece would be mapped and unmapped for each message. */
+	char frame[WIRE_MOST + 1];
 	int fds[SOCKET_MOST_FDS];
 	size_t nfds = 0;
-	ssize_t n = socket_recv(socket, frame, WIRE_MOST + 1, fds, &nfds, d, e);
+	ssize_t n = socket_recv(socket, frame, sizeof frame, fds, &nfds, d, e);
 
 	memset(m, 0, sizeof *m);
 	if (n < 0 || (n == 0 && nfds == 0))
