@@ -314,6 +314,7 @@ enum { OCI_CAPABILITIES = 41 };
 struct spec_options {
 	bool strict;	   /* misspelt keys are faults, unknown ones are warned of */
 	bool need_process; /* create alone needs none; start does */
+	bool warn_unknown; /* of unknown keys, without strict as well */
 };
 
 /**

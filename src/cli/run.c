@@ -214,7 +214,7 @@ static int put_create(
 
 static int check_id(const char *id, struct kerr *e)
 {
-	return id_is_valid(id) ? 0 : kerr_fail(e, KERR_ID, 0, "\"%s\"", id);
+	return id_is_valid(id) ? 0 : kerr_fail(e, KERR_ID, 0, "\"%s\" is no valid id", id);
 }
 
 static void show_new(struct cli *k, const struct json *answer)

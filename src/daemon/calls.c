@@ -21,7 +21,7 @@ struct container *call_container(struct daemon *d, struct api_call *call, struct
 	struct container *c = container_find(d, id);
 
 	if (c == NULL)
-		kerr_fail(e, KERR_NOT_FOUND, 0, "%.140s", id);
+		kerr_fail(e, KERR_NOT_FOUND, 0, "there is no container %.140s", id);
 	else if (uid && !str_eq(uid, c->uid)) {
 		kerr_fail(e, KERR_NOT_FOUND, 0, "%s is another one by now: its uid is %s", id,
 			c->uid);
@@ -155,7 +155,7 @@ static void order_answered(struct command *o, struct kerr *e)
 	} else if (c == NULL) {
 		CLEANUP_ERR struct kerr gone = KERR_INIT;
 
-		kerr_fail(&gone, KERR_NOT_FOUND, 0, "%s", id);
+		kerr_fail(&gone, KERR_NOT_FOUND, 0, "there is no container %s any more", id);
 		api_fail(call, &gone);
 	} else if (api_call_method(call) == API_RESIZE) {
 		api_reply(call, NULL, 0);
@@ -269,7 +269,7 @@ static void call_kill(struct daemon *d, struct api_call *call, struct container 
 		return;
 	}
 	if (exec && (x == NULL || x->monitor == NULL)) {
-		kerr_fail(&e, KERR_NOT_FOUND, 0, "%s has no %.40s", c->id, exec);
+		kerr_fail(&e, KERR_NOT_FOUND, 0, "%s has no exec %.40s", c->id, exec);
 		api_fail(call, &e);
 		return;
 	}
@@ -402,8 +402,8 @@ static void call_resize(struct daemon *d, struct api_call *call, struct containe
 	struct wire_out m;
 
 	if (l == NULL) {
-		kerr_fail(
-			&e, exec ? KERR_NOT_FOUND : KERR_NOT_RUNNING, 0, "%s", exec ? exec : c->id);
+		kerr_fail(&e, exec ? KERR_NOT_FOUND : KERR_NOT_RUNNING, 0,
+			exec ? "%s has no exec %.40s" : "%s is not running", c->id, exec);
 		api_fail(call, &e);
 		return;
 	}

@@ -326,7 +326,7 @@ void call_stats(struct daemon *d, struct api_call *call)
 	{
 		if (container_find(d, v->text))
 			continue;
-		kerr_fail(&e, KERR_NOT_FOUND, 0, "%.140s", v->text);
+		kerr_fail(&e, KERR_NOT_FOUND, 0, "there is no container %.140s", v->text);
 		api_fail(call, &e);
 		return;
 	}

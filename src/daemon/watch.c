@@ -127,7 +127,7 @@ void call_wait(struct daemon *d, struct api_call *call)
 		const char *uid = json_get_string(json_get(p, "uids"), v->text, NULL);
 
 		if (until != LIFE_REMOVED && (c == NULL || (uid && !str_eq(uid, c->uid)))) {
-			kerr_fail(&e, KERR_NOT_FOUND, 0, "%.140s", v->text);
+			kerr_fail(&e, KERR_NOT_FOUND, 0, "there is no container %.140s", v->text);
 			api_fail(call, &e);
 			return;
 		}

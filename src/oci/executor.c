@@ -253,7 +253,7 @@ static void reach_from_here(struct executor *x)
 
 static int order_create(struct executor *x, struct kerr *e)
 {
-	struct spec_options so = { x->flags & WIRE_STRICT, true };
+	struct spec_options so = { .strict = x->flags & WIRE_STRICT, .need_process = true };
 	struct spec_override over = { 0 };
 	struct plan_options po = { 0 };
 	struct container_order o;

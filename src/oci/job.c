@@ -183,7 +183,7 @@ const char *record_status(const struct record *r)
 
 int job_reload(struct job *j, struct kerr *e)
 {
-	struct spec_options o = { false, false };
+	struct spec_options o = { 0 };
 
 	if (path_read(j->run_dir, "config.json", CONFIG_BYTES, &j->config, e))
 		return -1;

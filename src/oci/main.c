@@ -85,7 +85,8 @@ static const struct flag flags[] = {
 	{ "facts", 0, FLAG_STRING, AT(facts), "judge against another node's facts", .arg = "FILE",
 		.of = "check plan" },
 	{ "json", 0, FLAG_BOOL, AT(json), "print JSON", .of = "check plan list" },
-	{ "strict", 0, FLAG_BOOL, AT(strict), "warnings are faults", .of = "check plan" },
+	{ "strict", 0, FLAG_BOOL, AT(strict), "misspelt keys are faults, not warnings",
+		.of = "check plan" },
 	{ "volatile", 0, FLAG_MAYBE, AT(volatile_size),
 		"judge with a writable overlay of this size, 64m if not given", .arg = "SIZE",
 		.of = "check plan" },
@@ -313,17 +314,19 @@ static void say_warnings(const struct kerr *w)
 	if (!kerr_is_set(w))
 		return;
 	for (size_t i = 0; i <= w->nfaults; i++) {
-		const struct kerr *one = i ? &w->faults[i - 1] : w;
+		struct kerr one = i ? w->faults[i - 1] : *w;
 
-		buf_addf(&b, "warning: %u:%u: %s: %s\n", one->line, one->column,
-			one->pointer ? one->pointer : "", one->message);
+		one.faults = NULL;
+		one.nfaults = 0;
+		buf_adds(&b, "warning: ");
+		kerr_text(&one, &b);
 	}
 	fputs(buf_str(&b), stderr);
 }
 
 static int judge(struct job *j, const struct options *o, const char *bundle, struct kerr *e)
 {
-	struct spec_options so = { o->strict, false };
+	struct spec_options so = { .strict = o->strict, .warn_unknown = true };
 	struct plan_options po = { .id = NULL, .bundle = NULL, .wait_start = true };
 
 	if (open_bundle(j, bundle, e) || read_facts(o, &j->facts, e))
@@ -554,7 +557,7 @@ static void remove_run_dir(const struct options *o, const char *id)
 
 static int prepare(struct job *j, struct options *o, const char *id, bool wait, struct kerr *e)
 {
-	struct spec_options so = { false, !wait };
+	struct spec_options so = { .need_process = !wait };
 	struct plan_options po = { .id = id, .cgroup_parent = "/kapsel-oci", .wait_start = wait };
 
 	if (o->systemd_cgroup)

@@ -323,7 +323,9 @@ static void unknown_key(struct parse *p, const struct fields *t, const struct js
 	if (near)
 		misspelt(p, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s': did you mean '%s'?",
 			member->key, near->name);
-	else if (p->o && p->o->strict) /* it must be ignored, says the specification */
+	else if (p->o &&
+		 (p->o->strict ||
+			 p->o->warn_unknown)) /* it must be ignored, says the specification */
 		warning(p, KERR_CONFIG_UNKNOWN, member, "unknown key '%.60s' is ignored",
 			member->key);
 }
