@@ -445,11 +445,24 @@ static int check_scheduler(const struct op *op, struct kerr *e)
 		       : 0;
 }
 
+/* Of a line of /proc/self/cgroup: where a hierarchy is not mounted, nobody has joined anything. */
+static bool is_mounted(const char *controllers, size_t len)
+{
+	CLEANUP_FREE char *list = mem_strndup(controllers, len);
+	size_t n;
+	const struct cgroup_mount *m = cgroup_mounts(&n);
+
+	for (size_t i = 0; i < n; i++)
+		if (len ? !m[i].v2 && str_eq(m[i].options, list) : m[i].v2)
+			return true;
+	return false;
+}
+
 /* In a cgroup namespace of its own every line ends in ":/". */
 static int check_cgroup(struct container *c, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
-	bool own = oci_new_ns(c->p->spec, OCI_NS_CGROUP);
+	bool own = oci_new_ns(c->p->spec, OCI_NS_CGROUP), judged = false;
 	char *save = NULL;
 
 	if (c->cgroup_name == NULL && c->o->exec_target >= 0 &&
@@ -462,14 +475,15 @@ static int check_cgroup(struct container *c, struct kerr *e)
 	if (proc_read("self/cgroup", 65536, &b, e))
 		return -1;
 	for (char *s = strtok_r(b.data, "\n", &save); s; s = strtok_r(NULL, "\n", &save)) {
-		char *path = strchr(s, ':');
+		char *list = strchr(s, ':'), *path = list ? strchr(list + 1, ':') : NULL;
 
-		path = path ? strchr(path + 1, ':') : NULL;
-		if (path &&
-			(own ? strcmp(path + 1, "/") != 0 : !str_ends(path + 1, c->cgroup_name)))
+		if (path == NULL || !is_mounted(list + 1, (size_t)(path - list - 1)))
+			continue;
+		if (own ? strcmp(path + 1, "/") != 0 : !str_ends(path + 1, c->cgroup_name))
 			return differs(e, "cgroup", s, c->cgroup_name);
+		judged = true;
 	}
-	return 0;
+	return judged ? 0 : differs(e, "cgroup", "not to be seen", c->cgroup_name);
 }
 
 static int check_affinity(const struct op *op, struct kerr *e)
