@@ -2,7 +2,7 @@
 # hardening-leaks: what goes in with a container and must not, what of the host it must not reach:
 # D05 D06 D07 D10 D16 D25 D26 D27.  HARDENING_LOOPS (20): lives of a container with a time namespace
 # timeout: 180
-export LIB_NO_DAEMON=1
+LIB_NO_DAEMON=1
 . tests/lib.sh
 loops=${HARDENING_LOOPS:-20}
 for i in $(seq 20); do sleep 600 & canaries="${canaries-} $!"; done # D27: of the low numbers that are inside, too
@@ -93,7 +93,7 @@ like "D16 into a terminal of the host that is its stdin nothing can be pushed" "
 
 # ---- D25: hooks, and what has left their group when their time is up
 bundle hooks 'true' '.hooks.createRuntime = [{"path": "/bin/sh", "args": ["sh", "-c", "{ env; ls -l /proc/self/fd; pwd; } >'"$T/told"'"]}]'
-SECRET=marker LD_PRELOAD= bash -c "$inherit" - timeout 20 kapsel-oci --root "$T/oci" run --bundle "$T/hooks" hooks </dev/null
+SECRET=marker bash -c "$inherit" - timeout 20 kapsel-oci --root "$T/oci" run --bundle "$T/hooks" hooks </dev/null
 is "D25 a hook has no fd but 0 to 2, no variable, and begins in /" \
 	"$(grep -c '[^ ]* -> ' "$T/told") $(grep -c 'marker\|LD_' "$T/told") $(tail -n 1 "$T/told")" "4 0 /"
 for kind in createRuntime createContainer startContainer; do
@@ -108,7 +108,7 @@ done
 maps='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 	| .linux.gidMappings = .linux.uidMappings | .process.user = {"uid": 7, "gid": 8}'
 bundle user 'echo out; echo err >&2' "$maps"
-owner() { stat -c '%n %u:%g %a %t:%T' /dev/null "$T/file" "$@"; }
+owner() { stat -c '%n %u:%g %a %t:%T' /dev/null "$T/file"; }
 : >"$T/file"
 before=$(owner)
 timeout 20 kapsel-oci --root "$T/oci" run --bundle "$T/user" user </dev/null >/dev/null 2>>"$T/file"

@@ -2,7 +2,7 @@
 # hardening-root: a root file system, and its other users, that mean ill: D01 D02 D03 D14 D15
 # HARDENING_RACES (200): how many containers are made while their root changes under them
 # timeout: 180
-export LIB_NO_DAEMON=1
+LIB_NO_DAEMON=1
 . tests/lib.sh
 races=${HARDENING_RACES:-200}
 
