@@ -113,6 +113,9 @@ enum {
 	CGROUP_DEV_WRITE = 4
 }; /* the kernel's BPF_DEVCG_ACC_* */
 int cgroup_devices(struct cgroup *c, const struct cgroup_device *rules, size_t n, struct kerr *e);
+/* Does the kernel say that rules hold there? v1: not everything is allowed; v2: a program is
+ * attached. */
+bool cgroup_has_devices(struct cgroup *c);
 struct bpf_insn;
 /* The v2 program: later rules win, none matching allows. Returns the number of instructions. */
 size_t cgroup_device_program(

@@ -168,6 +168,30 @@ static int devices_v2(struct part *u, const struct cgroup_device *rules, size_t 
 	return 0;
 }
 
+static bool has_program(const struct part *u)
+{
+	union oversize query;
+
+	memset(&query, 0, sizeof query);
+	query.attr.query.target_fd = (uint32_t)u->dir;
+	query.attr.query.attach_type = BPF_CGROUP_DEVICE;
+	return syscall(SYS_bpf, BPF_PROG_QUERY, &query, sizeof query.attr) == 0 &&
+	       query.attr.query.prog_cnt > 0;
+}
+
+bool cgroup_has_devices(struct cgroup *c)
+{
+	const struct part *p = part_of(c, 1u << CG_DEVICES);
+	CLEANUP_BUF struct buf list = BUF_INIT;
+
+	if (p == NULL)
+		return false;
+	if (p->v2)
+		return has_program(p);
+	return path_read(p->dir, "devices.list", 1 << 20, &list, NULL) == 0 &&
+	       strstr(buf_str(&list), "a *:* rwm") == NULL;
+}
+
 int cgroup_devices(struct cgroup *c, const struct cgroup_device *rules, size_t n, struct kerr *e)
 {
 	struct part *p = part_of(c, 1u << CG_DEVICES);

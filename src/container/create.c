@@ -237,7 +237,10 @@ static int hook_op(struct container *c, const struct op *op, size_t i, struct ke
 
 	(void)i;
 	state_text(c, "creating", &state);
-	return run_hook(op->u.hook.hook, &state, true, e);
+	if (run_hook(op->u.hook.hook, &state, true, e))
+		return -1;
+	c->hooks++;
+	return 0;
 }
 
 void cpu_list(const char *s, cpu_set_t *out)

@@ -104,7 +104,10 @@ static int hook(struct container *c, const struct op *op, size_t i, struct kerr 
 	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating",
 		&state);
 	/* As pid 1 we have its orphans anyway; else they are not the container's to see. */
-	return run_hook(op->u.hook.hook, &state, false, e);
+	if (run_hook(op->u.hook.hook, &state, false, e))
+		return -1;
+	c->hooks++;
+	return 0;
 }
 
 static int sysctl(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -490,7 +493,8 @@ int check_late(struct container *c, struct kerr *e)
 static int execute(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	(void)op;
-	(void)i;
+	if (check_hooks(c, SIDE_INIT, i, e))
+		return -1;
 	if (c->program == NULL)
 		return kerr_fail(e, KERR_SELF_CHECK, 0, "the program has not been looked for");
 	execve(c->program, c->argv, c->envp);

@@ -30,6 +30,7 @@ struct container {
 	const struct oci_seccomp *new_filter; /* whose it is, when no cache had it */
 	int notify; /* seccomp.listenerPath, connected on the host; closed by init once used */
 	char *program, **argv, **envp; /* of execve: nothing is called between the filter and it */
+	size_t hooks;		       /* how many of this side's have ended well */
 	long filters;		       /* seccomp filters that the executor has had itself */
 	pid_t host_pid;		       /* our number outside, when a listener must know it */
 	bool entered;		       /* joined namespaces have been entered around the clone */
@@ -77,6 +78,8 @@ int do_propagation(struct container *c, const struct op *op, size_t i, struct ke
 int check_outside(struct container *c, struct kerr *e);
 int do_check(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int check_late(struct container *c, struct kerr *e);
+/* Have all of @side's hooks before operation @before been run? */
+int check_hooks(const struct container *c, enum op_side side, size_t before, struct kerr *e);
 
 /* the socket between the two sides */
 enum sync_word {

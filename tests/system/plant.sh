@@ -9,8 +9,9 @@ objects=${BIN%/bin}/o
 "$cc" -std=gnu11 -D_GNU_SOURCE -DKAPSEL_PLANT -Iinclude -include src/sys/poison.h -O1 -o "$T/plant" tests/tools/plant.c \
 	src/container/*.c -Wl,--start-group $(for r in plan seccomp cgroup spec json sys base; do echo "$objects/$r.a"; done) \
 	-Wl,--end-group -lyajl -lseccomp -lcap -lm
+# Of two CPUs an exec begins on one and goes to the other.
 all='.linux.sysctl = {"net.ipv4.ip_forward": "1"} | .hostname = "here" | .domainname = "there"
-	| .process.oomScoreAdj = 321 | .process.user.umask = 23 | .process.cwd = "/tmp"
+	| .process.oomScoreAdj = 321 | .process.execCPUAffinity = {"initial": "0", "final": "'$(($(nproc) - 1))'"} | .process.user.umask = 23 | .process.cwd = "/tmp"
 	| .process.user.additionalGids = [5, 6] | .process.noNewPrivileges = true
 	| .process.scheduler = {"policy": "SCHED_BATCH", "nice": 3}
 	| .process.ioPriority = {"class": "IOPRIO_CLASS_BE", "priority": 6}
@@ -38,12 +39,23 @@ for b in all time user join; do
 	echo "# $b"
 	[ $b != join ] || only="join"
 	# shellcheck disable=SC2086 # none or one
-	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" ${only-} || failed=1
+	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" ${only-} >"$T/out" 2>&1 || failed=1
+	tee -a "$T/all-out" <"$T/out"
 done
 for b in all time user; do
 	echo "# exec $b"
-	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" exec || failed=1
+	timeout 60 "$T/plant" "$T/$b" "/$CG" "$T/run" exec >"$T/out" 2>&1 || failed=1
+	tee -a "$T/all-out" <"$T/out"
 done
 kill $holder
 wait $holder 2>/dev/null || :
 is "no cgroup is left" "$(find /sys/fs/cgroup -type d -path "*$CG*" | head -n 3)" ""
+# Each kind, both ways: one that no plan above has is missed here.
+for kind in $("$T/plant" kinds); do
+	for how in fails wrong; do
+		grep -q "^ok - $how $kind\(:.*\)\?$" "$T/all-out" && continue
+		[ "$kind" != affinity ] || [ "$(nproc)" -gt 1 ] || { echo "one CPU: no affinity to get wrong"; continue; }
+		is "$kind is tried: $how" "no" "yes"
+	done
+done
+is "all kinds have been tried" "$(grep -c '^ok - wrong' "$T/all-out" | grep -c '[1-9]')" 1
