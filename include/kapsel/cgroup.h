@@ -46,6 +46,9 @@ struct cgroup_mount {
 };
 const struct cgroup_mount *cgroup_mounts(size_t *n);
 
+/* Is @file there in cgroups of @c? 1, 0, or -1: nothing here can tell. Only looks. */
+int cgroup_has_file(enum cgroup_controller c, const char *file);
+
 struct cgroup; /* owns its directory fds until cgroup_free() */
 /**
  * cgroup_make() - a directory of @path in every hierarchy

@@ -37,6 +37,10 @@ struct facts {
 	bool swap_accounting;
 	char **filesystems;
 	size_t nfilesystems; /* /proc/filesystems, sorted */
+	char **missing;
+	size_t nmissing; /* "cpu/cpu.idle": cgroup files that this kernel lacks, as far as seen */
+	char **page_sizes;
+	size_t npage_sizes; /* "2MB": of huge pages */
 	uint32_t cpus;
 	char cpus_online[256], mems_online[256];
 	struct {
@@ -62,6 +66,7 @@ enum op_kind {
 	OP_NAMESPACE_JOIN,   /* E  u.ns: opened and its type checked; entered around the clone */
 	OP_CLONE,	     /* E  u.clone: flags; init is the caller's parent's child */
 	OP_IDMAP,	     /* E  u.idmap: uid and gid map of the new user namespace */
+	OP_CGROUP_CHOWN,     /* E  u.number: host uid that gets the v2 cgroup */
 	OP_BECOME_ROOT,	     /* I  ids 0:0 of the new user namespace */
 	OP_CGROUP_JOIN,	     /* I  v1: "0" into its own tasks; v2 was born in it */
 	OP_CGROUP_NAMESPACE, /* I  unshare after the join */
@@ -133,6 +138,7 @@ struct op {
 	union {
 		struct {
 			const char *controller, *file, *value;
+			const char *usage; /* refused when this file's number is above the value */
 			bool read_back;
 		} write;
 		struct {

@@ -524,21 +524,27 @@ int cgroup_dir(const struct cgroup *c, size_t i)
 	return i < c->n ? c->part[i].dir : -1;
 }
 
+/* The kernel names the files that may be given away; what is not there is no error. */
 int cgroup_chown(struct cgroup *c, uid_t uid, struct kerr *e)
 {
-	static const char *const files[] = { "cgroup.procs", "cgroup.subtree_control",
-		"cgroup.threads" };
+	CLEANUP_FD int list = path_host(AT_FDCWD, "/sys/kernel/cgroup/delegate", O_RDONLY, NULL);
+	CLEANUP_BUF struct buf names = BUF_INIT;
 	struct part *u = unified_part(c);
+	char *save = NULL;
 
 	if (u == NULL)
 		return 0;
+	if (list < 0 || fd_read_all(list, 4096, &names, NULL)) {
+		buf_reset(&names);
+		buf_adds(&names, "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+	}
 	if (fchown(u->dir, uid, (gid_t)-1) < 0)
 		return kerr_fail(e, KERR_CGROUP, errno, "owner of cgroup %s", c->path);
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		CLEANUP_FD int fd = path_own(u->dir, files[i], O_WRONLY, 0, NULL);
+	for (char *f = strtok_r(names.data, "\n", &save); f; f = strtok_r(NULL, "\n", &save)) {
+		CLEANUP_FD int fd = path_own(u->dir, f, O_WRONLY | O_NOFOLLOW, 0, NULL);
 
 		if (fd >= 0 && fchown(fd, uid, (gid_t)-1) < 0)
-			return kerr_fail(e, KERR_CGROUP, errno, "owner of %s", files[i]);
+			return kerr_fail(e, KERR_CGROUP, errno, "owner of %s", f);
 	}
 	return 0;
 }

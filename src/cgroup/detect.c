@@ -137,7 +137,7 @@ static void decide_layout(struct hierarchies *h)
 				 : CGROUP_V1;
 }
 
-const struct hierarchies *hierarchies(struct kerr *e)
+static struct hierarchies *known_hierarchies(struct kerr *e)
 {
 	static struct hierarchies the_hierarchies; /* what is mounted does not change under us */
 	static bool known;
@@ -155,6 +155,11 @@ const struct hierarchies *hierarchies(struct kerr *e)
 	return &the_hierarchies;
 }
 
+const struct hierarchies *hierarchies(struct kerr *e)
+{
+	return known_hierarchies(e);
+}
+
 int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, struct kerr *e)
 {
 	const struct hierarchies *h = hierarchies(e);
@@ -170,6 +175,60 @@ int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, 
 			there->v1 |= h->v[i].controllers;
 	}
 	return 0;
+}
+
+/* The root lacks many of v2's files, and BFQ's of v1: the cgroup below it that has most controllers
+ * is looked at. */
+static void take_sample(struct hierarchy *h)
+{
+	struct path_names found;
+
+	h->sampled = true;
+	h->sample = -1;
+	if (path_names(h->fd, 4096, &found, NULL))
+		return;
+	for (size_t i = 0; i < found.n; i++) {
+		CLEANUP_BUF struct buf list = BUF_INIT;
+		CLEANUP_FD int dir =
+			path_own(h->fd, found.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
+		uint32_t has = h->controllers;
+
+		if (dir >= 0 && h->mount.v2) {
+			path_read(dir, "cgroup.controllers", 4096, &list, NULL);
+			has = controllers_of(buf_str(&list), " \n");
+		}
+		if (dir < 0 || (h->sample >= 0 && __builtin_popcount(has) <=
+							  __builtin_popcount(h->sample_has)))
+			continue;
+		fd_closep(&h->sample);
+		h->sample = fd_take(&dir);
+		h->sample_has = has;
+	}
+	path_names_free(&found);
+}
+
+static int is_there(int dir, const char *file)
+{
+	CLEANUP_FD int fd = path_own(dir, file, O_PATH | O_NOFOLLOW, 0, NULL);
+
+	return fd >= 0;
+}
+
+int cgroup_has_file(enum cgroup_controller c, const char *file)
+{
+	struct hierarchies *all = known_hierarchies(NULL);
+	struct hierarchy *h = NULL;
+
+	for (size_t i = 0; all && i < all->n; i++)
+		if (all->v[i].controllers >> c & 1 && (h == NULL || h->mount.v2))
+			h = &all->v[i];
+	if (h == NULL)
+		return -1;
+	if (is_there(h->fd, file))
+		return 1;
+	if (!h->sampled)
+		take_sample(h);
+	return h->sample >= 0 && h->sample_has >> c & 1 ? is_there(h->sample, file) : -1;
 }
 
 const struct cgroup_mount *cgroup_mounts(size_t *n)

@@ -9,7 +9,10 @@ enum { MOST_HIERARCHIES = 16 };
 struct hierarchy {
 	struct cgroup_mount mount;
 	uint32_t controllers;
-	int fd; /* its root directory */
+	int fd;		     /* its root directory */
+	int sample;	     /* some cgroup of it, or -1; once it has been looked for */
+	uint32_t sample_has; /* its controllers */
+	bool sampled;
 };
 struct hierarchies {
 	struct hierarchy v[MOST_HIERARCHIES];

@@ -768,9 +768,23 @@ static int check_setting(struct container *c, const struct op *op, struct kerr *
 	return differs(e, op->u.write.file, buf_str(&now), op->u.write.value);
 }
 
+static int check_cgroup_owner(struct container *c, const struct op *op, struct kerr *e)
+{
+	struct stat st;
+
+	if (fd_stat(cgroup_v2_fd(c->cgroup), &st, e))
+		return -1;
+	return check_number("owner of the cgroup", st.st_uid, op->u.number, e);
+}
+
 static bool denies_all(const struct cgroup_device *d)
 {
 	return !d->allow && d->major < 0 && d->minor < 0 && d->access == 7 && d->type == 'a';
+}
+
+static bool allows_all(const struct cgroup_device *d)
+{
+	return d->allow && d->type == 'a';
 }
 
 /* That there are rules the kernel shows; on v2, not which. */
@@ -779,7 +793,8 @@ static int check_devices(struct container *c, const struct op *op, struct kerr *
 	bool denied = false;
 
 	for (size_t i = 0; i < op->u.devices.n; i++)
-		denied |= denies_all(&op->u.devices.v[i]);
+		if (denies_all(&op->u.devices.v[i]) || allows_all(&op->u.devices.v[i]))
+			denied = !op->u.devices.v[i].allow;
 	return denied && !cgroup_has_devices(c->cgroup)
 		       ? differs(e, "devices", "everything", "linux.resources.devices")
 		       : 0;
@@ -803,6 +818,8 @@ int check_outside(struct container *c, struct kerr *e)
 
 		if (op->kind == OP_CGROUP_WRITE)
 			rc = check_setting(c, op, e);
+		else if (op->kind == OP_CGROUP_CHOWN)
+			rc = check_cgroup_owner(c, op, e);
 		else if (op->kind == OP_CGROUP_DEVICES)
 			rc = check_devices(c, op, e);
 		if (rc)

@@ -104,9 +104,26 @@ static int no_cgroup(struct kerr *e)
 	return kerr_fail(e, KERR_SELF_CHECK, 0, "there is no cgroup");
 }
 
+/* checkBeforeUpdate: v2 would reclaim and kill until what is used fits. */
+static int fits_usage(struct container *c, const struct op *op, struct kerr *e)
+{
+	CLEANUP_BUF struct buf now = BUF_INIT;
+	uint64_t limit, used;
+
+	if (cgroup_read(c->cgroup, op->u.write.controller, op->u.write.usage, &now, e))
+		return -1;
+	now.data[strcspn(now.data, "\n")] = '\0';
+	if (str_to_u64(op->u.write.value, &limit) || str_to_u64(now.data, &used) || used <= limit)
+		return 0;
+	return kerr_fail(e, KERR_CGROUP_BUSY, 0, "%s: %s is below %s, which is used already",
+		op->u.write.file, op->u.write.value, now.data);
+}
+
 static int cgroup_write_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	(void)i;
+	if (c->cgroup && op->u.write.usage && fits_usage(c, op, e))
+		return -1;
 	return c->cgroup ? cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file,
 				   op->u.write.value, e)
 			 : no_cgroup(e);
@@ -117,6 +134,12 @@ static int cgroup_devices_op(struct container *c, const struct op *op, size_t i,
 	(void)i;
 	return c->cgroup ? cgroup_devices(c->cgroup, op->u.devices.v, op->u.devices.n, e)
 			 : no_cgroup(e);
+}
+
+static int cgroup_chown_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
+{
+	(void)i;
+	return c->cgroup ? cgroup_chown(c->cgroup, (uid_t)op->u.number, e) : no_cgroup(e);
 }
 
 static const int ns_flags[OCI_NS_COUNT] = { [OCI_NS_PID] = CLONE_NEWPID,
@@ -275,6 +298,7 @@ static const op_fn executor_ops[OP_COUNT] = {
 	[OP_CGROUP_MAKE] = cgroup_op,
 	[OP_CGROUP_WRITE] = cgroup_write_op,
 	[OP_CGROUP_DEVICES] = cgroup_devices_op,
+	[OP_CGROUP_CHOWN] = cgroup_chown_op,
 	[OP_NAMESPACE_JOIN] = join_op,
 	[OP_TIME_OFFSETS] = time_op,
 	[OP_IDMAP] = idmap_op,

@@ -65,6 +65,15 @@ void warn(struct build *b, enum kerr_code code, const struct json *at, const cha
 	va_end(ap);
 }
 
+static void add_number(struct build *b, enum op_kind kind, enum op_side side, const char *target,
+	int64_t v, const struct json *at)
+{
+	struct op *op = add_op(b, kind, side, target, at);
+
+	op->u.number = v;
+	op->verified = true;
+}
+
 const struct json *member(const struct json *object, const char *name)
 {
 	const struct json *v = json_get(object, name);
@@ -98,12 +107,29 @@ static uint8_t access_bits(const char *access)
 			 (strchr(access, 'm') ? CGROUP_DEV_MKNOD : 0));
 }
 
+/* v1 takes "a" for everything, whatever follows: a narrower rule for both types becomes two. */
+static size_t device_rule(const struct oci_device_rule *d, struct cgroup_device *v)
+{
+	struct cgroup_device one = { d->allow, d->type ? (char)d->type : 'a',
+		d->major.set ? d->major.v : -1, d->minor.set ? d->minor.v : -1,
+		access_bits(d->access) };
+
+	v[0] = one;
+	if (one.type != 'a' || (one.major < 0 && one.minor < 0 && one.access == 7))
+		return 1;
+	v[0].type = 'c';
+	v[1] = one;
+	v[1].type = 'b';
+	return 2;
+}
+
 static void build_device_rules(struct build *b)
 {
 	const struct oci_resources *r = &b->s->linux_.resources;
 	uint32_t there =
 		b->f->cgroup_layout == CGROUP_V2 ? b->f->controllers.v2 : b->f->controllers.v1;
 	struct cgroup_device *v;
+	size_t n = 0;
 	struct op *op;
 
 	if (r->devices.n == 0)
@@ -114,17 +140,47 @@ static void build_device_rules(struct build *b)
 		return;
 	}
 	op = add_op(b, OP_CGROUP_DEVICES, SIDE_EXECUTOR, "devices", member(r->at, "devices"));
-	v = arena_array(b->a, r->devices.n + ARRAY_LEN(default_rules), sizeof *v);
-	for (size_t i = 0; i < r->devices.n; i++) {
-		const struct oci_device_rule *d = &r->devices.v[i];
-
-		v[i] = (struct cgroup_device) { d->allow, d->type ? (char)d->type : 'a',
-			d->major.set ? d->major.v : -1, d->minor.set ? d->minor.v : -1,
-			access_bits(d->access) };
-	}
-	memcpy(v + r->devices.n, default_rules, sizeof default_rules);
+	v = arena_array(b->a, 2 * r->devices.n + ARRAY_LEN(default_rules), sizeof *v);
+	for (size_t i = 0; i < r->devices.n; i++)
+		n += device_rule(&r->devices.v[i], v + n);
+	memcpy(v + n, default_rules, sizeof default_rules);
 	op->u.devices.v = v;
-	op->u.devices.n = r->devices.n + ARRAY_LEN(default_rules);
+	op->u.devices.n = n + ARRAY_LEN(default_rules);
+}
+
+static bool is_host_id(const struct oci_idmap *v, size_t n, uint64_t inside, uint64_t *outside)
+{
+	for (size_t i = 0; i < n; i++)
+		if (inside >= v[i].container && inside - v[i].container < v[i].size) {
+			*outside = v[i].host + (inside - v[i].container);
+			return true;
+		}
+	return false;
+}
+
+/* config-linux.md, "Cgroup ownership": only on v2, with a cgroup namespace of its own and its
+ * cgroup writable inside. */
+static void build_cgroup_owner(struct build *b)
+{
+	const struct oci_linux *l = &b->s->linux_;
+	uint64_t uid = b->s->process.user.uid;
+	bool writable = false;
+
+	if (b->f->cgroup_layout != CGROUP_V2 || !oci_new_ns(b->s, OCI_NS_CGROUP))
+		return;
+	for (size_t i = 0; i < b->s->mounts.n; i++) {
+		const struct oci_mount *m = &b->s->mounts.v[i];
+
+		if (str_eq(m->destination, "/sys/fs/cgroup"))
+			writable = (str_eq(m->type, "cgroup") || str_eq(m->type, "cgroup2")) &&
+				   !mount_is_readonly(m);
+	}
+	if (!writable ||
+		(oci_find_ns(b->s, OCI_NS_USER) && !is_host_id(l->uids.v, l->uids.n, uid, &uid)))
+		return;
+	if (uid)
+		add_number(b, OP_CGROUP_CHOWN, SIDE_EXECUTOR, "cgroup", (int64_t)uid,
+			b->s->process.user.at);
 }
 
 static void build_cgroup(struct build *b)
@@ -147,6 +203,7 @@ static void build_cgroup(struct build *b)
 	add_op(b, OP_CGROUP_MAKE, SIDE_EXECUTOR, path, at);
 	build_resources(b);
 	build_device_rules(b);
+	build_cgroup_owner(b);
 }
 
 /* ---- namespaces
@@ -302,12 +359,6 @@ static void build_root(struct build *b)
 		op->verified = true;
 	}
 	add_op(b, OP_PIVOT, SIDE_INIT, "/", NULL)->verified = true;
-	if (l->rootfs_propagation.set) {
-		op = add_op(
-			b, OP_ROOT_PROPAGATION, SIDE_INIT, "/", member(l->at, "rootfsPropagation"));
-		op->u.number = (int64_t)l->rootfs_propagation.v;
-		op->verified = true;
-	}
 	for (size_t i = 0; i < l->readonly.n; i++) {
 		op = add_op(b, OP_READONLY_PATH, SIDE_INIT, l->readonly.v[i],
 			member(l->at, "readonlyPaths"));
@@ -317,6 +368,10 @@ static void build_root(struct build *b)
 		op = add_op(b, OP_MASK, SIDE_INIT, l->masked.v[i], member(l->at, "maskedPaths"));
 		op->optional = op->verified = true;
 	}
+	/* After the binds above: what is unbindable cannot be copied. */
+	if (l->rootfs_propagation.set)
+		add_number(b, OP_ROOT_PROPAGATION, SIDE_INIT, "/", (int64_t)l->rootfs_propagation.v,
+			member(l->at, "rootfsPropagation"));
 	if (b->s->root.readonly)
 		add_op(b, OP_ROOT_READONLY, SIDE_INIT, "/", member(b->s->root.at, "readonly"))
 			->verified = true;
@@ -342,15 +397,6 @@ static void build_rlimits(struct build *b, const struct oci_process *process, bo
 				"%llu is above %llu, the hard limit that this node grants",
 				(unsigned long long)l->hard, (unsigned long long)f->hard);
 	}
-}
-
-static void add_number(
-	struct build *b, enum op_kind kind, const char *target, int64_t v, const struct json *at)
-{
-	struct op *op = add_op(b, kind, SIDE_INIT, target, at);
-
-	op->u.number = v;
-	op->verified = true;
 }
 
 static uint64_t grantable(struct build *b, const struct oci_process *process, uint64_t asked)
@@ -427,13 +473,13 @@ static void build_attributes(struct build *b, const struct oci_process *process)
 		op->verified = true;
 	}
 	if (process->io_priority)
-		add_number(b, OP_IOPRIO, "ioPriority",
+		add_number(b, OP_IOPRIO, SIDE_INIT, "ioPriority",
 			process->io_priority->class << 13 |
 				(int64_t)process->io_priority->priority.v,
 			process->io_priority->at);
 	if (personality->domain.set)
-		add_number(b, OP_PERSONALITY, "personality", (int64_t)personality->domain.v,
-			personality->at);
+		add_number(b, OP_PERSONALITY, SIDE_INIT, "personality",
+			(int64_t)personality->domain.v, personality->at);
 }
 
 static void build_identity(struct build *b, const struct oci_process *process,
@@ -442,7 +488,7 @@ static void build_identity(struct build *b, const struct oci_process *process,
 	struct op *op;
 
 	if (process->user.umask.set)
-		add_number(b, OP_UMASK, "umask", (int64_t)process->user.umask.v,
+		add_number(b, OP_UMASK, SIDE_INIT, "umask", (int64_t)process->user.umask.v,
 			member(process->user.at, "umask"));
 	add_caps(b, OP_BOUNDING, process, caps);
 	if (seccomp_first) /* loading a filter without no_new_privs needs a right that is gone

@@ -26,7 +26,11 @@ const struct json *member(
 	const struct json *object, const char *name); /* itself when it lacks it */
 
 void build_resources(struct build *b);
+/* The i-th file that a resource may need; NULL where that layout has none; false behind the last.
+ */
+bool resource_file(size_t i, bool on_v2, enum cgroup_controller *c, const char **file);
 void build_mounts(struct build *b);
+bool mount_is_readonly(const struct oci_mount *m);
 void build_devices(struct build *b);
 
 #endif

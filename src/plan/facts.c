@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "build.h"
 #include <errno.h>
-#include <kapsel/plan.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +54,39 @@ static void read_kernel(struct facts *f)
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void read_page_sizes(struct facts *f)
+{
+	CLEANUP_FD int dir =
+		path_host(AT_FDCWD, "/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY, NULL);
+	struct path_names names;
+	VEC(char *) v = { NULL, 0, 0 };
+	unsigned kib;
+
+	if (dir < 0 || path_names(dir, 64, &names, NULL))
+		return;
+	for (size_t i = 0; i < names.n; i++)
+		if (sscanf(names.v[i], "hugepages-%ukB", &kib) == 1)
+			vec_push(&v) = kib >= 1 << 20	? mem_printf("%uGB", kib >> 20)
+				       : kib >= 1 << 10 ? mem_printf("%uMB", kib >> 10)
+							: mem_printf("%uKB", kib);
+	path_names_free(&names);
+	f->page_sizes = v.v;
+	f->npage_sizes = v.n;
+}
+
+static void read_missing(struct facts *f)
+{
+	VEC(char *) v = { NULL, 0, 0 };
+	enum cgroup_controller c;
+	const char *file;
+
+	for (size_t i = 0; resource_file(i, f->cgroup_layout == CGROUP_V2, &c, &file); i++)
+		if (file && cgroup_has_file(c, file) == 0)
+			vec_push(&v) = mem_printf("%s/%s", cgroup_controller_name(c), file);
+	f->missing = v.v;
+	f->nmissing = v.n;
 }
 
 static int read_filesystems(struct facts *f, struct kerr *e)
@@ -167,14 +200,23 @@ int facts_read(struct facts *f, struct kerr *e)
 	f->cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	read_line("/sys/devices/system/cpu/online", f->cpus_online, sizeof f->cpus_online);
 	read_line("/sys/devices/system/node/online", f->mems_online, sizeof f->mems_online);
+	read_page_sizes(f);
+	read_missing(f);
 	return 0;
+}
+
+static void free_strings(char **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(v[i]);
+	free(v);
 }
 
 void facts_free(struct facts *f)
 {
-	for (size_t i = 0; i < f->nfilesystems; i++)
-		free(f->filesystems[i]);
-	free(f->filesystems);
+	free_strings(f->filesystems, f->nfilesystems);
+	free_strings(f->missing, f->nmissing);
+	free_strings(f->page_sizes, f->npage_sizes);
 	memset(f, 0, sizeof *f);
 }
 
@@ -201,6 +243,15 @@ static void put_controllers(struct json_out *o, const char *key, uint32_t bits)
 	for (int c = 0; c < CG_COUNT; c++)
 		if (bits >> c & 1)
 			json_add_string(o, cgroup_controller_name((enum cgroup_controller)c));
+	json_end_array(o);
+}
+
+static void put_strings(struct json_out *o, const char *key, char **v, size_t n)
+{
+	json_key(o, key);
+	json_begin_array(o);
+	for (size_t i = 0; i < n; i++)
+		json_add_string(o, v[i]);
 	json_end_array(o);
 }
 
@@ -234,11 +285,9 @@ void facts_json(const struct facts *f, struct buf *out)
 			json_put_u64(&o, oci_rlimit_name(i), f->rlimit[i].hard);
 	json_end_object(&o);
 	json_put_i64(&o, "oomScoreAdjMin", f->oom_score_adj_min);
-	json_key(&o, "filesystems");
-	json_begin_array(&o);
-	for (size_t i = 0; i < f->nfilesystems; i++)
-		json_add_string(&o, f->filesystems[i]);
-	json_end_array(&o);
+	put_strings(&o, "filesystems", f->filesystems, f->nfilesystems);
+	put_strings(&o, "cgroupFilesMissing", f->missing, f->nmissing);
+	put_strings(&o, "hugePageSizes", f->page_sizes, f->npage_sizes);
 	json_put_u64(&o, "cpus", f->cpus);
 	json_put_string(&o, "cpusOnline", f->cpus_online);
 	json_put_string(&o, "memsOnline", f->mems_online);
@@ -256,10 +305,20 @@ static uint32_t get_controllers(const struct json *list)
 	return bits;
 }
 
+static char **get_strings(const struct json *root, const char *key, size_t *n)
+{
+	const struct json *list = json_get(root, key);
+	char **v;
+
+	if (list == NULL || list->type != JSON_ARRAY)
+		return NULL;
+	v = mem_array(list->n + 1, sizeof *v);
+	json_each(item, list) if (item->type == JSON_STRING) v[(*n)++] = mem_strdup(item->text);
+	return v;
+}
+
 static void get_lists(const struct json *root, struct facts *f)
 {
-	const struct json *list = json_get(root, "filesystems");
-
 	json_each(
 		item, json_get(root, "capabilities")) for (unsigned c = 0; c < OCI_CAPABILITIES;
 							   c++) if (str_eq(item->text,
@@ -272,11 +331,9 @@ static void get_lists(const struct json *root, struct facts *f)
 		f->rlimit[i].hard =
 			json_get_u64(json_get(root, "hardLimits"), oci_rlimit_name(i), UINT64_MAX);
 	}
-	if (list == NULL || list->type != JSON_ARRAY)
-		return;
-	f->filesystems = mem_array(list->n + 1, sizeof *f->filesystems);
-	json_each(item, list) if (item->type == JSON_STRING) f->filesystems[f->nfilesystems++] =
-		mem_strdup(item->text);
+	f->filesystems = get_strings(root, "filesystems", &f->nfilesystems);
+	f->missing = get_strings(root, "cgroupFilesMissing", &f->nmissing);
+	f->page_sizes = get_strings(root, "hugePageSizes", &f->npage_sizes);
 }
 
 int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)

@@ -28,6 +28,7 @@ enum option_kind {
 	O_COPY_UP,
 	O_IDMAP,
 	O_RIDMAP,
+	O_IVERSION,
 	O_NONE
 };
 
@@ -80,8 +81,8 @@ static const struct option {
 	{ "nolazytime", O_SB_CLR, MS_LAZYTIME },
 	{ "mand", O_SB_SET, MS_MANDLOCK },
 	{ "nomand", O_SB_CLR, MS_MANDLOCK },
-	{ "iversion", O_SB_SET, MS_I_VERSION },
-	{ "noiversion", O_SB_CLR, MS_I_VERSION },
+	{ "iversion", O_IVERSION, 0 },
+	{ "noiversion", O_IVERSION, 0 },
 	{ "silent", O_NONE, 0 },
 	{ "loud", O_NONE, 0 },
 	{ "defaults", O_NONE, 0 },
@@ -170,9 +171,28 @@ static void apply_option(
 	case O_RIDMAP:
 		m->idmap = m->idmap_recursive = true;
 		break;
+	case O_IVERSION: /* fsconfig() has no word for it; ext4, xfs and btrfs always count */
+		warn(b, KERR_UNSUPPORTED, at,
+			"%s: whether versions are counted is the kernel's choice", o->name);
+		break;
 	case O_NONE:
 		break;
 	}
+}
+
+bool mount_is_readonly(const struct oci_mount *m)
+{
+	uint64_t on = 0, off = 0;
+
+	for (size_t i = 0; i < m->options.n; i++) {
+		const struct option *o = find_option(m->options.v[i]);
+
+		if (o && (o->kind == O_ATTR_SET || o->kind == O_REC_SET))
+			set(&on, &off, o->value);
+		else if (o && (o->kind == O_ATTR_CLR || o->kind == O_REC_CLR))
+			set(&off, &on, o->value);
+	}
+	return on & MOUNT_ATTR_RDONLY;
 }
 
 static bool has_filesystem(const struct facts *f, const char *type)
@@ -196,6 +216,11 @@ static void judge_mount(struct build *b, const struct oci_mount *m, const struct
 	if ((o->attr_rec_set || o->attr_rec_clr) && !b->f->mount_setattr)
 		refuse(b, KERR_NODE_KERNEL, member(m->at, "options"),
 			"kernel %s has no recursive mount options", b->f->kernel);
+	if (o->bind && o->sb_flags)
+		warn(b, KERR_CONFIG_CONFLICT, member(m->at, "options"),
+			"a bind mount shares its file system: sync, dirsync, lazytime and mand "
+			"have no "
+			"effect");
 	/* A file system that comes as a module is loaded by the mount; only the well-known ones are
 	 * judged. */
 	if (!o->bind && !o->cgroup && b->f->nfilesystems && m->type &&

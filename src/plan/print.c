@@ -24,6 +24,7 @@ static const struct {
 	[OP_NAMESPACE_JOIN] = { "join", "inode of /proc/self/ns/TYPE" },
 	[OP_CLONE] = { "clone", "inodes of /proc/self/ns/* differ from the executor's" },
 	[OP_IDMAP] = { "idmap", "/proc/PID/uid_map and gid_map" },
+	[OP_CGROUP_CHOWN] = { "cgroup-chown", "owner of the cgroup's directory" },
 	[OP_BECOME_ROOT] = { "become-root", "setresuid answers; the ids at the end are read" },
 	[OP_CGROUP_JOIN] = { "cgroup-join", "/proc/self/cgroup" },
 	[OP_CGROUP_NAMESPACE] = { "cgroup-namespace", "inode of /proc/self/ns/cgroup" },
@@ -87,7 +88,6 @@ static const struct {
 	{ MOUNT_ATTR_NODIRATIME, "nodiratime" }, { MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow" },
 }, super[] = {
 	{ MS_SYNCHRONOUS, "sync" }, { MS_DIRSYNC, "dirsync" }, { MS_LAZYTIME, "lazytime" }, { MS_MANDLOCK, "mand" },
-	{ MS_I_VERSION, "iversion" },
 };
 
 static void add_caps(struct buf *b, const char *name, uint64_t set)
@@ -224,6 +224,8 @@ static void detail(struct buf *b, const struct plan *p, const struct op *op)
 	switch (op->kind) {
 	case OP_CGROUP_WRITE:
 		buf_addf(b, " %s = %s", op->u.write.controller, op->u.write.value);
+		if (op->u.write.usage)
+			buf_addf(b, " unless %s is above", op->u.write.usage);
 		break;
 	case OP_CGROUP_DEVICES:
 		for (size_t i = 0; i < op->u.devices.n; i++) {
@@ -302,6 +304,7 @@ static void detail(struct buf *b, const struct plan *p, const struct op *op)
 	case OP_UMASK:
 		buf_addf(b, " %04llo", (unsigned long long)op->u.number);
 		break;
+	case OP_CGROUP_CHOWN:
 	case OP_IOPRIO:
 	case OP_PERSONALITY:
 	case OP_OOM_SCORE:

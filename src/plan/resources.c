@@ -46,12 +46,35 @@ static const struct row rows[] = {
 	{ "pids/limit", I, AT(pids.limit), CG_PIDS, "pids.max", "pids.max", "-1 is \"max\"",
 		false },
 	{ "blockIO/weight", U, AT(block_io.weight), CG_BLKIO, "blkio.weight", "io.weight",
-		"v2: 1 + (weight - 10) * 9999 / 990", false },
+		"v1 since Linux 5.0: blkio.bfq.weight; v2: 1 + (weight - 10) * 9999 / 990, "
+		"or where only BFQ is there io.bfq.weight and the number itself",
+		false },
 	{ "blockIO/leafWeight", U, AT(block_io.leaf_weight), CG_BLKIO, "blkio.leaf_weight", NULL,
 		NULL, false },
 	{ "network/classID", U, AT(network.class_id), CG_NET_CLS, "net_cls.classid", NULL, NULL,
 		false },
 };
+
+/* Of no row of its own. */
+static const struct {
+	bool v2;
+	const char *file;
+} bfq_files[] = { { false, "blkio.bfq.weight" }, { false, "blkio.bfq.weight_device" },
+	{ false, "blkio.weight_device" }, { true, "io.bfq.weight" } };
+
+bool resource_file(size_t i, bool on_v2, enum cgroup_controller *c, const char **file)
+{
+	*c = i < ARRAY_LEN(rows) ? rows[i].controller : CG_BLKIO;
+	if (i < ARRAY_LEN(rows))
+		*file = on_v2 ? rows[i].v2 : rows[i].v1;
+	else if (i - ARRAY_LEN(rows) < ARRAY_LEN(bfq_files))
+		*file = bfq_files[i - ARRAY_LEN(rows)].v2 == on_v2
+				? bfq_files[i - ARRAY_LEN(rows)].file
+				: NULL;
+	else
+		return false;
+	return true;
+}
 
 static bool v2(const struct build *b)
 {
@@ -67,15 +90,30 @@ static bool has(const struct build *b, enum cgroup_controller c)
 	return there >> c & 1;
 }
 
-static void put(struct build *b, enum cgroup_controller c, const char *file, const char *value,
-	const struct json *at)
+static bool is_missing(const struct build *b, enum cgroup_controller c, const char *file)
+{
+	const char *name = cgroup_controller_name(c);
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < b->f->nmissing; i++)
+		if (str_starts(b->f->missing[i], name) && b->f->missing[i][n] == '/' &&
+			strcmp(b->f->missing[i] + n + 1, file) == 0)
+			return true;
+	return false;
+}
+
+/* NULL: it has been refused. */
+static struct op *put(struct build *b, enum cgroup_controller c, const char *file,
+	const char *value, const struct json *at)
 {
 	struct op *op;
 
-	if (!has(b, c)) {
-		refuse(b, KERR_CGROUP_NO_CONTROLLER, at, "this node has no %s controller",
-			cgroup_controller_name(c));
-		return;
+	if (!has(b, c) || is_missing(b, c, file)) {
+		refuse(b, KERR_CGROUP_NO_CONTROLLER, at,
+			has(b, c) ? "this node's kernel has no %s"
+				  : "this node has no %s controller",
+			has(b, c) ? file : cgroup_controller_name(c));
+		return NULL;
 	}
 	op = add_op(b, OP_CGROUP_WRITE, SIDE_EXECUTOR, file, at);
 	op->u.write.controller = v2(b) ? "unified" : cgroup_controller_name(c);
@@ -83,6 +121,17 @@ static void put(struct build *b, enum cgroup_controller c, const char *file, con
 	op->u.write.value = value;
 	op->u.write.read_back = true;
 	op->verified = true;
+	return op;
+}
+
+/* The kernel prints it in another form. */
+static void put_unread(struct build *b, enum cgroup_controller c, const char *file,
+	const char *value, const struct json *at)
+{
+	struct op *op = put(b, c, file, value, at);
+
+	if (op)
+		op->u.write.read_back = false;
 }
 
 static const char *text_u64(struct build *b, uint64_t v)
@@ -97,6 +146,14 @@ static const char *text_i64(struct build *b, int64_t v, bool is_pids)
 	return arena_printf(b->a, "%lld", (long long)v);
 }
 
+/* Weights: v1 lost CFQ with Linux 5.0; v2 has its own, unless only BFQ is built. */
+static bool has_bfq(const struct build *b)
+{
+	return v2(b) ? is_missing(b, CG_BLKIO, "io.weight") &&
+			       !is_missing(b, CG_BLKIO, "io.bfq.weight")
+		     : b->f->kernel_major >= 5;
+}
+
 /* Whole lines of v2 that take several fields. */
 static const char *special(struct build *b, const struct row *r, const struct oci_resources *res)
 {
@@ -104,7 +161,7 @@ static const char *special(struct build *b, const struct row *r, const struct oc
 
 	if (r->controller == CG_CPU && str_eq(r->v2, "cpu.weight"))
 		return text_u64(b, cgroup_weight_of_shares(res->cpu.shares.v));
-	if (str_eq(r->v2, "io.weight"))
+	if (str_eq(r->v2, "io.weight") && !has_bfq(b))
 		return arena_printf(b->a, "default %llu",
 			(unsigned long long)cgroup_weight_of_blkio(res->block_io.weight.v));
 	if (str_eq(r->v2, "memory.swap.max") && m->swap.v >= 0)
@@ -132,6 +189,7 @@ static void one_row(struct build *b, const struct row *r, const struct oci_resou
 			  *slash = strchr(r->pointer, '/');
 	CLEANUP_FREE char *section = mem_strndup(r->pointer, (size_t)(slash - r->pointer));
 	const struct json *place = member(json_get(res->at, section), slash + 1);
+	struct op *op;
 
 	if (r->form == S ? *s == NULL || **s == '\0' : r->form == U ? !u->set : !i->set)
 		return;
@@ -146,6 +204,8 @@ static void one_row(struct build *b, const struct row *r, const struct oci_resou
 			r->pointer, v2(b) ? "v2" : "v1");
 		return;
 	}
+	if (str_eq(r->pointer, "blockIO/weight") && has_bfq(b))
+		file = v2(b) ? "io.bfq.weight" : "blkio.bfq.weight";
 	if (v2(b) && str_eq(file, "cpu.max"))
 		return; /* quota and period make one line, below */
 	value = r->form == S   ? *s
@@ -158,7 +218,9 @@ static void one_row(struct build *b, const struct row *r, const struct oci_resou
 			"this node's kernel does not account for swap");
 		return;
 	}
-	put(b, r->controller, file, value, place);
+	op = put(b, r->controller, file, value, place);
+	if (op && str_eq(file, "memory.max") && res->memory.check_before_update)
+		op->u.write.usage = "memory.current"; /* v1's kernel refuses by itself */
 }
 
 static void cpu_max(struct build *b, const struct oci_cpu *c)
@@ -180,12 +242,16 @@ static void oom_killer(struct build *b, const struct oci_memory *m)
 	if (v2(b))
 		refuse(b, KERR_CGROUP_NO_CONTROLLER, member(m->at, "disableOOMKiller"),
 			"cgroup v2 cannot switch the OOM killer off");
-	else {
-		put(b, CG_MEMORY, "memory.oom_control", "1", member(m->at, "disableOOMKiller"));
-		if (b->p->n && b->p->op[b->p->n - 1].kind == OP_CGROUP_WRITE)
-			b->p->op[b->p->n - 1].u.write.read_back =
-				false; /* reads as several lines */
-	}
+	else
+		put_unread(
+			b, CG_MEMORY, "memory.oom_control", "1", member(m->at, "disableOOMKiller"));
+}
+
+static const char *weight_file(const struct build *b)
+{
+	if (v2(b))
+		return has_bfq(b) ? "io.bfq.weight" : "io.weight";
+	return has_bfq(b) ? "blkio.bfq.weight_device" : "blkio.weight_device";
 }
 
 static void block_devices(struct build *b, const struct oci_block_io *io)
@@ -203,13 +269,11 @@ static void block_devices(struct build *b, const struct oci_block_io *io)
 		for (size_t i = 0; i < io->throttle[k].n; i++) {
 			const struct oci_throttle *t = &io->throttle[k].v[i];
 
-			put(b, CG_BLKIO, v2(b) ? "io.max" : files[k].v1,
+			put_unread(b, CG_BLKIO, v2(b) ? "io.max" : files[k].v1,
 				arena_printf(b->a, "%lld:%lld %s%s%llu", (long long)t->major,
 					(long long)t->minor, v2(b) ? files[k].v2 : "",
 					v2(b) ? "=" : "", (unsigned long long)t->rate),
 				t->at);
-			if (b->p->n && b->p->op[b->p->n - 1].kind == OP_CGROUP_WRITE)
-				b->p->op[b->p->n - 1].u.write.read_back = false;
 		}
 	for (size_t i = 0; i < io->devices.n; i++) {
 		const struct oci_weight_device *w = &io->devices.v[i];
@@ -218,26 +282,47 @@ static void block_devices(struct build *b, const struct oci_block_io *io)
 			refuse(b, KERR_CGROUP_NO_CONTROLLER, w->at,
 				"no current kernel has leaf weights");
 		if (w->weight.set && w->weight.v)
-			put(b, CG_BLKIO, v2(b) ? "io.weight" : "blkio.weight_device",
+			put(b, CG_BLKIO, weight_file(b),
 				arena_printf(b->a, "%lld:%lld %llu", (long long)w->major,
 					(long long)w->minor,
-					(unsigned long long)(v2(b) ? cgroup_weight_of_blkio(
-									     w->weight.v)
-								   : w->weight.v)),
+					(unsigned long long)(v2(b) && !has_bfq(b)
+								     ? cgroup_weight_of_blkio(
+									       w->weight.v)
+								     : w->weight.v)),
 				w->at);
 	}
+}
+
+static bool has_page_size(const struct facts *f, const char *size)
+{
+	for (size_t i = 0; i < f->npage_sizes; i++)
+		if (str_eq(f->page_sizes[i], size))
+			return true;
+	return f->npage_sizes == 0; /* older facts do not tell */
+}
+
+/* Reservations are counted where the kernel can (5.7): so a process is refused memory, not killed.
+ */
+static const char *huge_page_file(struct build *b, const char *size)
+{
+	bool on_v2 = v2(b) || (b->f->controllers.v2 >> CG_HUGETLB & 1),
+	     rsvd = b->f->kernel_major > 5 || (b->f->kernel_major == 5 && b->f->kernel_minor >= 7);
+
+	return arena_printf(b->a, "hugetlb.%s.%s%s", size, rsvd ? "rsvd." : "",
+		on_v2 ? "max" : "limit_in_bytes");
 }
 
 static void huge_pages(struct build *b, const struct oci_resources *res)
 {
 	for (size_t i = 0; i < res->hugepages.n; i++) {
 		const struct oci_hugepage *h = &res->hugepages.v[i];
-		bool on_v2 = v2(b) || (b->f->controllers.v2 >> CG_HUGETLB & 1);
 
-		put(b, CG_HUGETLB,
-			arena_printf(b->a, on_v2 ? "hugetlb.%s.max" : "hugetlb.%s.limit_in_bytes",
-				h->size),
-			text_u64(b, h->limit), h->at);
+		if (has_page_size(b->f, h->size))
+			put(b, CG_HUGETLB, huge_page_file(b, h->size), text_u64(b, h->limit),
+				h->at);
+		else
+			refuse(b, KERR_NODE_KERNEL, member(h->at, "pageSize"),
+				"this node has no huge pages of %s", h->size);
 	}
 }
 
@@ -278,11 +363,8 @@ static void others(struct build *b, const struct oci_resources *res)
 		else if (c == CG_COUNT || !has(b, c))
 			refuse(b, KERR_CGROUP_NO_CONTROLLER, p->at,
 				"this node has no %s controller", controller);
-		else {
-			put(b, c, p->key, p->value, p->at);
-			b->p->op[b->p->n - 1].u.write.read_back =
-				false; /* the kernel may print it in another form */
-		}
+		else
+			put_unread(b, c, p->key, p->value, p->at);
 	}
 }
 
@@ -311,9 +393,10 @@ void plan_resources_doc(struct buf *out)
 	buf_adds(out,
 		"| memory/disableOOMKiller | memory | memory.oom_control | - | |\n"
 		"| blockIO/throttle... | blkio | blkio.throttle.* | io.max | |\n"
-		"| blockIO/weightDevice | blkio | blkio.weight_device | io.weight | as "
+		"| blockIO/weightDevice | blkio | blkio.bfq.weight_device | io.weight | as "
 		"blockIO/weight |\n"
-		"| hugepageLimits | hugetlb | hugetlb.SIZE.limit_in_bytes | hugetlb.SIZE.max | |\n"
+		"| hugepageLimits | hugetlb | hugetlb.SIZE.rsvd.limit_in_bytes | "
+		"hugetlb.SIZE.rsvd.max | without rsvd before Linux 5.7 |\n"
 		"| network/priorities | net_prio | net_prio.ifpriomap | - | |\n"
 		"| rdma | rdma | rdma.max | rdma.max | |\n"
 		"| unified | any | - | the key | the text itself |\n"

@@ -131,7 +131,7 @@ static void try_all(struct plan *p, struct plan *waiting, const char *only)
 		struct plan *which = wait ? waiting : p;
 
 		if (!in_plan(which, (enum op_kind)k) ||
-			(only && strcmp(only, op_kind_name((enum op_kind)k)) != 0))
+			(only && strncmp(only, op_kind_name((enum op_kind)k), strlen(only)) != 0))
 			continue;
 		try(which, (enum op_kind)k, false, wait);
 		try(which, (enum op_kind)k, true, wait);
