@@ -115,6 +115,7 @@ void api_limits_json(const struct api_limits *l, struct json_out *o)
 		{ "connectionsPerUid", l->connections_per_uid },
 		{ "connections", l->connections },
 		{ "fdsPerMessage", API_MOST_FDS },
+		{ "requestBytes", REQUEST_BYTES },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -567,7 +568,8 @@ static int read_request(struct api_call *call, struct kerr *e)
 	if (v == NULL || v->type != JSON_STRING)
 		return 0;
 	if (v->len > REQUEST_BYTES)
-		return json_fail(e, KERR_LIMIT, v, "request has %zu bytes, and may have %d", v->len,
+		return json_fail(e, KERR_LIMIT, v,
+			"requestBytes: request has %zu bytes, and may have %d", v->len,
 			REQUEST_BYTES);
 	call->request = v->text;
 	return 0;
@@ -637,9 +639,10 @@ static void too_long(struct connection *c)
 		(unsigned long long)c->server->limits->message_bytes);
 }
 
-/* Cuts whole messages off the front of `in`. */
-static void cut(struct connection *c)
+/* Cuts whole messages off the front of `in`; true: there were some. */
+static bool cut(struct connection *c)
 {
+	bool whole = false;
 	size_t from = 0;
 
 	for (;;) {
@@ -659,6 +662,7 @@ static void cut(struct connection *c)
 			message(c, c->in.data + from, end - from - 1, end);
 		}
 		from = c->scanned = end;
+		whole = true;
 	}
 	c->scanned = c->in.len;
 	if (c->skipping || c->in.len - from > c->server->limits->message_bytes) {
@@ -672,6 +676,7 @@ static void cut(struct connection *c)
 	buf_drop(&c->in, from);
 	if (c->in.len == 0 && c->in.cap > KEEP_BYTES)
 		buf_free(&c->in);
+	return whole;
 }
 
 static void feed(struct connection *c, const char *data, size_t len, const int *fds, size_t nfds)
@@ -688,10 +693,9 @@ static void feed(struct connection *c, const char *data, size_t len, const int *
 		c->fds[c->nfds].fd = fds[i];
 		c->fds[c->nfds++].at = c->in.len - 1;
 	}
-	cut(c);
-	if (c->in.len == 0 && !c->skipping)
+	if (cut(c) || (c->in.len == 0 && !c->skipping))
 		loop_untimer(l, &c->half);
-	else if (c->half.slot == 0)
+	if ((c->in.len || c->skipping) && c->half.slot == 0)
 		loop_timer(l, &c->half, deadline_in_ms(c->server->limits->half_message_ms));
 	pump(c);
 	set_events(c);
@@ -916,7 +920,7 @@ static void accept_without_fds(struct api_server *s)
 	fd = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		kerr_fail(&e, KERR_LIMIT, EMFILE,
-			"kapseld has no file descriptor for one more client");
+			"fileDescriptors: kapseld has none for one more client");
 		refuse(s, fd, &e);
 		close(fd);
 	}

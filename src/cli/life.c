@@ -32,6 +32,15 @@ static void one_done(struct cli *k, const char *id, const struct json *answer)
 	}
 }
 
+/* The daemon died over the call, and had carried it out. */
+static void deleted_before(struct cli *k, const char *id, struct kerr *e)
+{
+	kerr_clear(e);
+	k->cut = 0;
+	if (!args_has(k, F_QUIET) && !args_has(k, F_JSON))
+		buf_addf(&k->out, "%s\n", id);
+}
+
 typedef int (*add_params)(struct cli *k, struct json_out *o, struct kerr *e);
 
 static int params_for(struct cli *k, const char *id, add_params add, struct buf *b, struct kerr *e)
@@ -64,6 +73,8 @@ static int for_each(struct cli *k, enum api_method m, const char *states, add_pa
 			one_done(k, id, answer);
 		else if (is_missing(&e) && (args_has(k, F_IGNORE) || args_has(k, F_ALL)))
 			kerr_clear(&e); /* with --all: somebody else was quicker */
+		else if (is_missing(&e) && m == API_DELETE && k->cut)
+			deleted_before(k, id, &e);
 		else
 			one_failed(k, id, &e, &status);
 	}

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FREEZE_MS = 2000, PAGE_MOST = 1000, PIECE_BYTES = 64 << 10 };
+enum { FREEZE_MS = 2000, PIECE_BYTES = 64 << 10 };
 
 void call_fail(struct api_call *call, struct kerr *e)
 {
@@ -254,6 +254,18 @@ static void call_stop(struct daemon *d, struct api_call *call, struct container 
 		api_call_request(call), by_of(call, "Stop"), NULL, NULL);
 }
 
+/* The same words again, whose answer was lost: they have had their effect. */
+static bool killed_by(const struct container *c, struct api_call *call)
+{
+	const char *request = api_call_request(call);
+	const struct json *exit;
+
+	if (request == NULL || c->life != LIFE_STOPPED || c->exit == NULL)
+		return false;
+	exit = json_parse(api_call_arena(call), c->exit, strlen(c->exit), NULL, NULL);
+	return exit && str_eq(json_get_string(exit, "request", NULL), request);
+}
+
 static void call_kill(struct daemon *d, struct api_call *call, struct container *c)
 {
 	const struct json *p = api_call_params(call);
@@ -263,6 +275,10 @@ static void call_kill(struct daemon *d, struct api_call *call, struct container 
 	struct wire_out m;
 	int sig;
 
+	if (exec == NULL && killed_by(c, call)) {
+		answer_changed(call, c, false);
+		return;
+	}
 	if (life_ask(c->life, EV_KILL, c->id, &e) == NULL || ask_signal(p, 9, &sig, &e) ||
 		busy(c, &e)) {
 		api_fail(call, &e);
@@ -322,7 +338,8 @@ static void call_delete(struct daemon *d, struct api_call *call)
 	const struct life_move *m;
 	bool paused;
 
-	if (c == NULL && uid) { /* that life is over: just as asked */
+	/* That life is over, just as asked; but never is another one's id told to be free. */
+	if (c == NULL && uid && container_find(d, id) == NULL) {
 		answer_deleted(call, id, uid, false);
 		return;
 	}
@@ -546,12 +563,8 @@ void call_dispatch(void *arg, struct api_call *call)
 	enum api_method m = api_call_method(call);
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct container *c;
-	const char *request = api_call_request(call);
 
-	if (request && strlen(request) > 64) {
-		kerr_fail(&e, KERR_CONFIG_RANGE, 0, "request has more than 64 bytes");
-		api_fail(call, &e);
-	} else if (on_container[m]) {
+	if (on_container[m]) {
 		c = call_container(d, call, &e);
 		if (c)
 			on_container[m](d, call, c);

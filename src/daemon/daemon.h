@@ -13,6 +13,9 @@
 #include <kapsel/store.h>
 #include <kapsel/wire.h>
 
+/* Limits that are no configuration; Node.Info lists them with the others. */
+enum { WAIT_MOST = 4096, PAGE_MOST = 1000, CAPTURE_MOST = 1 << 20 };
+
 struct daemon;
 struct container;
 struct job;

@@ -11,13 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum {
-	UNDO_MS = 3000,
-	CAPTURE_BYTES = 64 << 10,
-	CAPTURE_MOST = 1 << 20,
-	CAPTURE_AFTER_MS = 300,
-	LOG_DIR_MS = 10000
-};
+enum { UNDO_MS = 3000, CAPTURE_BYTES = 64 << 10, CAPTURE_AFTER_MS = 300, LOG_DIR_MS = 10000 };
 
 struct capture {
 	struct source source; /* first: its end frees the whole */
@@ -436,7 +430,7 @@ static int begin_create(struct job *j, const char *id, const struct json *p, str
 	char uid[UID_TEXT];
 
 	if (d->all.n >= d->config.containers)
-		return kerr_fail(e, KERR_LIMIT, 0, "limit containers: %llu",
+		return kerr_fail(e, KERR_LIMIT, 0, "containers: there may be %llu",
 			(unsigned long long)d->config.containers);
 	j->run_dir = path_own_mkdir(d->containers_dir, id, 0700, e);
 	if (j->run_dir < 0)

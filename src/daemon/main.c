@@ -222,6 +222,20 @@ static void hold_parent(struct daemon *d)
 		log_warning("cgroup %s: %s", d->config.cgroup_parent, e.message);
 }
 
+/* A place is kept for admin only where there is an fd for it, and containers need theirs. */
+static void fit_limits(struct daemon *d)
+{
+	uint64_t *most = &d->config.limits.connections;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || *most <= r.rlim_cur / 2)
+		return;
+	log_warning(
+		"limits.connections: %llu, as half of the file descriptors that kapseld may have",
+		(unsigned long long)(r.rlim_cur / 2));
+	*most = r.rlim_cur / 2;
+}
+
 int daemon_reload(struct daemon *d, struct kerr *e)
 {
 	struct config fresh;
@@ -240,6 +254,7 @@ int daemon_reload(struct daemon *d, struct kerr *e)
 	rc = config_load(&fresh, e);
 	if (rc == 0) {
 		config_renew(&d->config, &fresh, &ignored);
+		fit_limits(d);
 		service_log(d->config.log_format, d->config.log_level);
 		if (ignored.len)
 			log_warning("%s: needs a restart", ignored.data);
@@ -420,6 +435,7 @@ static int go_background(struct kerr *e)
 static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
 {
 	raise_limits();
+	fit_limits(d);
 	umask(0077);
 	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e) ||
 		open_dirs(d, e) || open_journal(d, e) || errands_new(d, e) || recover(d, e) ||

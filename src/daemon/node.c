@@ -223,6 +223,9 @@ static void call_info(struct daemon *d, struct api_call *call)
 	api_limits_json(&d->config.limits, &o);
 	put_limit(&o, "containers", d->config.containers);
 	put_limit(&o, "birthTimeoutMs", d->config.birth_ms);
+	put_limit(&o, "waitIds", WAIT_MOST);
+	put_limit(&o, "pageSize", PAGE_MOST);
+	put_limit(&o, "captureBytes", CAPTURE_MOST);
 	json_end_array(&o);
 	json_end_object(&o);
 	api_reply_buf(call, &b);

@@ -2,6 +2,7 @@
 /* What a service manager and journald expect, spoken directly; and where our log goes. */
 #include "daemon.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,35 +61,76 @@ void service_notify(const char *text)
  */
 
 static const char *const levels[] = { "error", "warning", "info", "debug" };
+static const int severity[] = { 3, 4, 6, 7 };
 
-static void log_json(void *arg, enum log_level level, const char *line)
+/* Where lines go. A reader that does not read costs lines, which are counted, never the loop. */
+static struct {
+	bool json;
+	int journald; /* a connected socket, or -1 */
+	uint64_t lost;
+} the = { .journald = -1 };
+
+/* false: it would wait. What is no pipe and no socket is always ready. */
+static bool put_line(const struct buf *b)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT)
+		return write(STDERR_FILENO, b->data, b->len) >= 0;
+	return false;
+}
+
+/* systemd.journal-fields(7), in the native protocol: a field a line. Lines have no newline. */
+static bool put_journald(enum log_level level, const char *line)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
-	struct json_out o = JSON_OUT(&b);
+
+	buf_addf(&b, "PRIORITY=%d\nSYSLOG_IDENTIFIER=kapseld\nMESSAGE=%s\n", severity[level], line);
+	return send(the.journald, b.data, b.len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+static void as_json(struct buf *b, enum log_level level, const char *line)
+{
+	struct json_out o = JSON_OUT(b);
 	char text[TIME_TEXT];
 
-	(void)arg;
 	json_begin_object(&o);
 	json_put_string(&o, "time", time_text(clock_wall_ns(), text));
 	json_put_string(&o, "level", levels[level]);
 	json_put_string(&o, "msg", line);
 	json_put_i64(&o, "pid", getpid());
 	json_end_object(&o);
-	buf_addc(&b, '\n');
-	if (write(STDERR_FILENO, b.data, b.len) < 0)
-		return;
 }
 
-/* journald(8): what it is given on stderr has a level in front, as <N>. */
-static void log_journald(void *arg, enum log_level level, const char *line)
+static bool put(enum log_level level, const char *line)
 {
-	static const int severity[] = { 3, 4, 6, 7 };
 	CLEANUP_BUF struct buf b = BUF_INIT;
 
+	if (the.json)
+		as_json(&b, level, line);
+	else if (the.journald >= 0)
+		buf_adds(&b, line);
+	else
+		buf_addf(&b, "kapseld: %s: %s", levels[level], line);
+	if (the.journald >= 0 && put_journald(level, b.data))
+		return true;
+	buf_addc(&b, '\n');
+	return put_line(&b);
+}
+
+static void log_put(void *arg, enum log_level level, const char *line)
+{
+	char gap[64];
+
 	(void)arg;
-	buf_addf(&b, "<%d>%s\n", severity[level], line);
-	if (write(STDERR_FILENO, b.data, b.len) < 0)
-		return;
+	if (the.lost) {
+		snprintf(gap, sizeof gap, "%llu lines of log were lost: nobody read them",
+			(unsigned long long)the.lost);
+		if (put(LOG_WARNING, gap))
+			the.lost = 0;
+	}
+	if (!put(level, line))
+		the.lost++;
 }
 
 /* JOURNAL_STREAM names the device and inode that our stderr must have. */
@@ -102,6 +144,17 @@ static bool stderr_is_journald(void)
 	       fd_stat(STDERR_FILENO, &st, NULL) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+static int journald_socket(void)
+{
+	static const struct sockaddr_un a = { .sun_family = AF_UNIX,
+		.sun_path = "/run/systemd/journal/socket" };
+	CLEANUP_FD int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (s < 0 || connect(s, (const struct sockaddr *)&a, sizeof a) < 0)
+		return -1;
+	return fd_take(&s);
+}
+
 int service_log(const char *format, const char *level)
 {
 	enum log_level most = LOG_INFO;
@@ -109,11 +162,9 @@ int service_log(const char *format, const char *level)
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
 		if (str_eq(levels[i], level))
 			most = (enum log_level)i;
-	if (str_eq(format, "json"))
-		log_to(log_json, NULL, most);
-	else if (stderr_is_journald())
-		log_to(log_journald, NULL, most);
-	else
-		log_to(NULL, (void *)(uintptr_t) "kapseld", most);
+	the.json = str_eq(format, "json");
+	if (the.journald < 0 && stderr_is_journald())
+		the.journald = journald_socket();
+	log_to(log_put, NULL, most);
 	return 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE_BYTES = 48 << 10, HOLD_BYTES = 256 << 10, WAIT_MOST = 4096 };
+enum { PIECE_BYTES = 48 << 10, HOLD_BYTES = 256 << 10 };
 
 /* ---- Wait
  * -------------------------------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ void call_wait(struct daemon *d, struct api_call *call)
 
 	if (ids == NULL || ids->n == 0 || ids->n > WAIT_MOST) {
 		kerr_fail(&e, ids && ids->n ? KERR_LIMIT : KERR_CONFIG_REQUIRED, 0,
-			"limit waitIds: from 1 to %d ids", WAIT_MOST);
+			"waitIds: from 1 to %d ids", WAIT_MOST);
 		api_fail(call, &e);
 		return;
 	}
@@ -254,6 +254,7 @@ static bool send_snapshot(struct watcher *w)
 	json_key(&o, "snapshot");
 	json_add_raw(&o, list.data, list.len);
 	json_end_object(&o);
+	w->resync = false; /* said once: it makes the client forget what it knew */
 	if (i == d->all.n)
 		w->snapshot = false;
 	sent = answer_piece(w, &b, i == d->all.n);

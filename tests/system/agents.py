@@ -41,7 +41,17 @@ def restart():
     killed += 1
 
 
-def converged(most=60):
+def listed():
+    return json.loads(subprocess.check_output(["kapsel", "--timeout", "30s", "list", "--json", "-a"]))
+
+
+def connections():
+    fds = "/proc/%d/fd/" % agent.pid
+    return sum(os.readlink(fds + fd).startswith("socket:") for fd in os.listdir(fds))
+
+
+def converged():
+    most = int(os.environ.get("MOST", 60 + DESIRED))
     end, text = time.time() + most, ""
     while time.time() < end:
         if select.select([agent.stdout], [], [], 1)[0]:
@@ -51,6 +61,9 @@ def converged(most=60):
             if not text:
                 break
     print("NOT OK - %s: no convergence to generation %d (last: %r)" % (name, generation, text))
+    for c in listed():
+        if want.get(c["id"]) != c["bundle"] or c["state"] != "running":
+            print("  %s is %s, %s; wanted %s" % (c["id"], c["state"], c["bundle"], want.get(c["id"])))
     agent.kill()
     sys.exit(1)
 
@@ -83,9 +96,10 @@ while done < CHANGES:
         done += 1
     converged()
 time.sleep(0.5)
+sockets = connections()
 agent.kill()
 agent.wait()
-got = json.loads(subprocess.check_output(["kapsel", "list", "--json", "-a"]))
+got = listed()
 have = {c["id"]: c["bundle"] for c in got if c["state"] == "running"}
 ok = have == want and len(got) == len(want)
 print("%s - %s: %d containers after %d changes and %d kills of kapseld in %.0f s: no difference" % (
@@ -96,4 +110,5 @@ started = collections.Counter(open(T + "/out/started").read().split())
 double = {i: (n, due[i]) for i, n in started.items() if n > due[i]}
 print("%s - %s: no double start: %d starts, at most %d were due%s" % (
     "NOT OK" if double else "ok", name, sum(started.values()), sum(due.values()), " " + str(double) if double else ""))
-sys.exit(not ok or bool(double))
+print("%s - %s: one connection to watch, one to change: %d" % ("ok" if sockets == 2 else "NOT OK", name, sockets))
+sys.exit(not ok or bool(double) or sockets != 2)
