@@ -147,12 +147,35 @@ static int open_pipes(struct session *s, struct json_out *o, struct kerr *e)
 /* ---- the terminal
  * ------------------------------------------------------------------------------------- */
 
+/* What was typed ahead is taken while the terminal still deals in lines: the kernel keeps an end of
+ * input (ctrl-d) as a NUL, and a raw terminal would hand that out. */
+static void take_lines(struct session *s)
+{
+	struct flow *f = &s->in;
+	struct pollfd p = { .fd = 0, .events = POLLIN };
+
+	if (f->from != 0 || !(s->saved.c_lflag & ICANON))
+		return;
+	if (f->data == NULL)
+		f->data = mem_zalloc(CHUNK);
+	while (f->len < CHUNK && poll(&p, 1, 0) == 1 && p.revents == POLLIN) {
+		ssize_t n = read(0, f->data + f->len, CHUNK - f->len);
+
+		if (n < 0)
+			return;
+		if (n == 0)
+			f->data[f->len++] = (char)s->saved.c_cc[VEOF];
+		f->len += (size_t)n;
+	}
+}
+
 static void make_raw(struct session *s)
 {
 	struct termios t;
 
 	if (!s->ask->tty || s->raw || !s->ask->in || tcgetattr(0, &s->saved) < 0)
 		return;
+	take_lines(s);
 	t = s->saved;
 	cfmakeraw(&t);
 	s->raw = tcsetattr(0, TCSANOW, &t) == 0;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # tests/system/cli.sh: the command's own work, against a daemon of straw
-# timeout: 100
+# timeout: 240
 LIB_NO_DAEMON=1
 . tests/lib.sh
 mkdir "$T/b"
@@ -51,8 +51,10 @@ for _ in $(seq 100); do grep -q up "$T/o" && break; sleep 0.05; done
 kill -TERM $p
 set +e; wait $p; rc=$?; set -e
 is "a signal is forwarded" "$rc $(tail -n 1 "$T/o")" "7 got"
-like "a terminal is given" "$(script -qec "kapsel run -it --id t '$T/b' -- 'tty >/dev/null && echo yes'" /dev/null </dev/null | tr -d '\r')" "yes$" # script(1) may have an end of file echoed before
-like "with its size" "$(call Run .parameters.process.terminal)" true
+is "a terminal is given" "$(on-terminal --size 33x77 kapsel run -it --id t "$T/b" -- 'tty >/dev/null && echo yes')" yes
+is "with its size" "$(call Run '[.parameters.process | .terminal, .rows, .columns]')" '[true,33,77]'
+is "what was typed ahead arrives, an end of input too" \
+	"$(timeout 10 on-terminal --type 'typed\n\x04' kapsel run -it --id ahead "$T/b" -- 'cat >/dev/null; echo end' | tail -n 1)" end
 is "exec has the program's status" "$(st kapsel exec a 'echo in; exit 9')" 9
 is "exec's words are not flags" "$(kapsel exec -e A=1 a 'echo $A' -d)" 1
 
@@ -79,8 +81,9 @@ p=$!
 sleep 1
 kill -KILL $p
 set +e; wait $p; set -e
-for _ in $(seq 20); do [ -n "$(find /run -maxdepth 1 -name 'kapsel-????????????????')" ] || break; sleep 0.1; done
-is "its death is the daemon's" "$(find /run -maxdepth 1 -name 'kapsel-????????????????'; ps -e -o pid,stat,args | grep '[s]leep 100')" ""
+rest() { find /run -maxdepth 1 -name 'kapsel-????????????????'; ps -e -o pid,stat,args | grep '[s]leep 100'; }
+for _ in $(seq 50); do [ -n "$(rest)" ] || break; sleep 0.1; done
+is "its death is the daemon's" "$(rest)" ""
 printf '#!/bin/sh\necho no such thing >&2; exit 1\n' >"$T/bin/kapseld"
 is "a kapseld that does not live" "$(st "$T/bin/kapsel" --standalone run "$T/b")" 125
 like "has last words" "$(cat "$T/e")" 'did not live to answer; it said: no such thing'
@@ -91,7 +94,7 @@ is "list -q prints ids of all pages" "$(kapsel list -q | tr '\n' ' ')" "a b c "
 like "a table has a head" "$(kapsel list | head -n 1)" '^ID +STATE +PID +EXIT +SINCE +BUNDLE$'
 is "no colour and no width when piped" "$(kapsel list | grep -c "$(printf '\033')")" 0
 is "list --json is a list" "$(kapsel list --json | jq -r 'map(.state) | join(" ")')" "running paused stopped"
-is "a terminal's width is kept" "$(script -qec "stty cols 40; kapsel list" /dev/null </dev/null | tr -d '\r' |
+is "a terminal's width is kept" "$(on-terminal --size 24x40 kapsel list |
 	sed 's/\x1b\[[0-9;]*m//g' | awk '{ if (length($0) > 40) n++ } END { print n + 0 }')" 0
 is "state is OCI's" "$(kapsel state c | jq -r '.id + " " + .status + " " + (.pid | tostring)')" "c stopped 4242"
 is "a field of it" "$(kapsel inspect c --field exit.code)" 3
@@ -121,19 +124,31 @@ like "a mistyped command" "$(kapsel strat 2>&1 || :)" 'did you mean "start"'
 like "a mistyped flag" "$(kapsel stop --tiem 3 2>&1 || :)" 'did you mean "--time"'
 like "a missing daemon" "$(kapsel -H "$T/nosock" list 2>&1 || :)" 'no kapseld answers at .*nosock.*No such file.*KAPSEL-DAEMON-MISSING'
 like "an error as JSON" "$(kapsel -H "$T/nosock" --json list 2>&1 | jq -r .error.code)" KAPSEL-DAEMON-MISSING
-for c in $(kapsel --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }'); do
-	like "$c has help" "$(kapsel "$c" --help)" "^kapsel $c.*: "
-	like "bash completes $c" "$(kapsel completion bash)" "^	${c}[)|]"
-	like "zsh completes $c" "$(kapsel completion zsh)" "^	${c}[)|].*_arguments"
-	kapsel "$c" --help | awk '/^Flags/ { on = 1; next } on && match($0, /--[a-z-]+/) { print substr($0, RSTART, RLENGTH) }' |
-	while read -r flag; do
-		kapsel completion bash | grep -q -- "^		if .*$flag" || echo "NOT OK - bash does not know $flag"
-		grep -q -- "$(echo "$flag" | sed 's/-/\\\\-/g')" docs/man/kapsel.1 || echo "NOT OK - kapsel.1 does not know $flag"
-	done | sort -u >"$T/flags"
-	is "completion and manual know the flags of $c" "$(cat "$T/flags")" ""
-done
 kapsel completion bash >"$T/bash"
+kapsel completion zsh >"$T/zsh"
+for c in $(kapsel --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }'); do
+	kapsel "$c" --help >"$T/help"
+	like "$c has help" "$(head -n 1 "$T/help")" "^kapsel $c.*: "
+	like "zsh completes $c" "$(grep "^	${c}[)|]" "$T/zsh")" "_arguments"
+	awk '/^Flags/ { on = 1; next } on && match($0, /--[a-z-]+/) { print substr($0, RSTART, RLENGTH) }' "$T/help" | sort -u >"$T/flags"
+	is "bash completes its flags" "$(sed -n "/^	${c}[)|]/{n;s/.*compgen -W \"\([^\"]*\)\".*/\1/p}" "$T/bash" | tr ' ' '\n' | tr -d = | sort -u)" \
+		"$(cat "$T/flags")"
+	is "the manual has them" "$({ sed -n '/^.SH FLAGS OF/,/^.SH COM/p' docs/man/kapsel.1
+		awk -v c="$c" '/^\.S[SH] / { on = index($0, "\"" c " ") } on' docs/man/kapsel.1; } | sed 's/\\f[BIR]//g; s/\\-/-/g; s/(also.*//' |
+		grep -A1 '^.TP' | grep -oE -- '--[a-z][a-z-]*' | sort -u)" "$(cat "$T/flags")"
+done
 is "the script is bash" "$(st bash -n "$T/bash")" 0
 is "and completes" "$(bash -c '. "$0"; COMP_WORDS=(kapsel st); COMP_CWORD=1; _kapsel; echo ${COMPREPLY[*]}' "$T/bash" | tr ' ' '\n' | sort | tr '\n' ' ')" \
 	"start state stats stop "
 is "ids as well" "$(bash -c '. "$0"; COMP_WORDS=(kapsel stop ""); COMP_CWORD=2; _kapsel; echo ${COMPREPLY[*]}' "$T/bash")" "a b c"
+
+# the other programs
+words() { sed 's/\\-/-/g; s/\\f[BIR]//g' "$1"; } # a page without its markup
+flags() { sed -nE 's/^ *(-., )?(--[a-z][a-z-]*).*/\2/p' | sort -u; }
+is "kapseld(8) has the flags of --help" "$(words docs/man/kapseld.8 | sed -n '/^.SH OPTIONS/,/^.SH CONF/p' | flags)" \
+	"$(kapseld --help | flags)"
+for c in $(kapsel-oci --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
+	words docs/man/kapsel-oci.8 | awk -v c="$c" '/^\.S[SH] / { on = index($0, "\"" c " ") || index($0, "\"" c "\"") } on' >"$T/section"
+	is "kapsel-oci(8) has $c" "$(head -n 1 "$T/section")" ".SS \"$(kapsel-oci "$c" --help | sed -n '1s/Usage: kapsel-oci //p')\""
+	is "and its flags" "$(flags <"$T/section")" "$(kapsel-oci "$c" --help | flags)"
+done

@@ -1,5 +1,6 @@
 #!/bin/sh
 # rights: every method by users without and with the group and by root; secrets stay where they belong
+# timeout: 240
 . tests/lib.sh
 gid=54321
 secret=marker-7f3a9c-secret
