@@ -83,6 +83,13 @@ static int fill_cpuset(int parent, int dir, struct kerr *e)
 	return 0;
 }
 
+static bool is_filled(int dir)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	return read_list(dir, "cpuset.cpus", &b) && read_list(dir, "cpuset.mems", &b);
+}
+
 /* v2: what a child is to have, its parent must hand down. */
 static void hand_down(int dir)
 {
@@ -111,9 +118,6 @@ static int make_component(
 
 	if (h->mount.v2)
 		hand_down(dir);
-	fd = path_own(dir, name, O_RDONLY | O_DIRECTORY, 0, &why);
-	if (fd >= 0)
-		return fd;
 	fd = path_own_mkdir(dir, name, 0755, &why);
 	if (fd < 0 && why.code == KERR_ALREADY_EXISTS)
 		fd = path_own(dir, name, O_RDONLY | O_DIRECTORY, 0, &why);
@@ -122,9 +126,9 @@ static int make_component(
 	if (fd < 0)
 		return kerr_fail(
 			e, KERR_CGROUP, why.sys, "make cgroup %s in %s", name, h->mount.name);
-	if (is_cpuset(h) && fill_cpuset(dir, fd, e)) {
-		close(fd); /* else the next try would take it for a full one */
-		path_own_unlink(dir, name, true, NULL);
+	/* One that was there, too: whoever has just made it may not have come to that yet. */
+	if (is_cpuset(h) && !is_filled(fd) && fill_cpuset(dir, fd, e)) {
+		close(fd);
 		return -1;
 	}
 	return fd;
@@ -158,13 +162,6 @@ static int make_step_by_step(
 		p->keep = depth;
 	p->dir = fd_take(&dir);
 	return 0;
-}
-
-static bool is_filled(int dir)
-{
-	CLEANUP_BUF struct buf b = BUF_INIT;
-
-	return read_list(dir, "cpuset.cpus", &b) && read_list(dir, "cpuset.mems", &b);
 }
 
 /* The usual case: the parent is there, and has nothing to hand down itself. */

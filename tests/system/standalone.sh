@@ -38,4 +38,13 @@ is "streams stay apart" "$(cat "$T/o")/$(cat "$T/e")" "out/err"
 is "no stdin without -i" "$(echo x | kapsel --standalone run "$T/b" -- cat)" ""
 kapsel --standalone run --rm -e A=b "$T/b" -- sh -c 'echo $A' >"$T/o"
 is "flags work" "$(cat "$T/o")" b
+# They make and remove the same parent cgroup, and each other's.
+for n in $(seq 16); do
+	for i in 1 2 3 4 5 6; do
+		kapsel --standalone run --rm "$T/b" -- true >"$T/o$i" 2>&1 || cat "$T/o$i" >>"$T/together" &
+		eval "p$i=$!"
+	done
+	wait $p1 $p2 $p3 $p4 $p5 $p6
+done
+is "six at once, again and again" "$(cat "$T/together" 2>/dev/null)" ""
 is "no directory is left" "$(find /run /tmp -maxdepth 1 -name 'kapsel-????????????????' 2>/dev/null)" ""
