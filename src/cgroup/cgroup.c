@@ -287,14 +287,13 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 {
 	const struct hierarchies *h = hierarchies(e);
 	struct cgroup *c;
-	unsigned keep = components(path) - 1;
+	bool ours = parent && is_below(path, parent) && components(parent);
+	unsigned keep = ours ? components(parent) - 1 : components(path) - 1;
 
 	if (h == NULL)
 		return -1;
 	if (!valid_path(path))
 		return kerr_fail(e, KERR_CGROUP, 0, "'%.200s' is no cgroup path", path);
-	if (parent && is_below(path, parent) && components(parent))
-		keep = components(parent) - 1;
 	c = mem_zalloc(sizeof *c);
 	c->path = mem_strdup(path);
 	for (size_t i = 0; i < h->n; i++) {
@@ -311,6 +310,9 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 			fd_closep(&p->parent);
 			rc = make_part(p, &h->v[i], path, keep, e);
 		}
+		/* Below our own parent it may be what a crash has left; else it is another's. */
+		if (!p->made && !ours)
+			p->keep = components(path);
 		c->n++;
 		if (rc) {
 			take_back(c);
