@@ -2,7 +2,9 @@
 /* tests/golden/spec/bad.txt, whose head says how it reads: each fault at its place, and no other.
  */
 #include "../test.h"
+#include <fcntl.h>
 #include <kapsel/spec.h>
+#include <kapsel/sys.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,15 +159,36 @@ static int check_case(const struct fault_case *c)
 	return (str_starts(c->code, "warning:") && compare(c, code, &w)) || compare(c, code, &sw);
 }
 
+/* For tests/system/hardening-config.sh: DIRECTORY/N.json, and in N.wanted CODE LINE:COLUMN POINTER.
+ */
+static void write_case(int dir, int n, const struct fault_case *c)
+{
+	CLEANUP_FREE char *config = mem_printf("%d.json", n);
+	CLEANUP_FREE char *wanted = mem_printf("%d.wanted", n);
+	CLEANUP_BUF struct buf pointer = BUF_INIT;
+	CLEANUP_BUF struct buf line = BUF_INIT;
+	struct fault_case unused;
+
+	unfold(&unused, c->pointer, &pointer);
+	buf_addf(&line, "%s %u:%u %s\n", c->code, c->at_line, c->at_column, buf_str(&pointer));
+	assert_int_equal(
+		path_replace(dir, config, buf_str(&c->text), c->text.len, 0600, false, NULL), 0);
+	assert_int_equal(path_replace(dir, wanted, line.data, line.len, 0600, false, NULL), 0);
+}
+
 static void each_fault_is_named_by_code_pointer_line_and_column(void **state)
 {
 	FILE *f = fopen("tests/golden/spec/bad.txt", "re");
+	const char *to = getenv("KAPSEL_BAD_CASES");
+	CLEANUP_FD int dir = to ? path_host_dir(AT_FDCWD, to, NULL) : -1;
 	struct fault_case c;
 	int n = 0, bad = 0;
 
 	assert_non_null(f);
 	while (next_case(f, &c)) {
 		bad += check_case(&c);
+		if (dir >= 0)
+			write_case(dir, n, &c);
 		n++;
 		buf_free(&c.text);
 		free(c.line);
