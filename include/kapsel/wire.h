@@ -55,6 +55,8 @@ enum wire_type {
 			  STARTED */
 	/* D -> template (an executor that is copied): a pair, please; fds MONITOR, EXECUTOR */
 	WIRE_PAIR,
+	/* D -> E, and back: the values of process.env: fds: run dir; ENV (json) */
+	WIRE_ENV,
 	WIRE_TYPE_COUNT
 };
 

@@ -437,10 +437,11 @@ static void call_get(struct daemon *d, struct api_call *call, struct container *
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 
 	if (json_get_bool(api_call_params(call), "showEnv", false)) {
-		/* kapseld never reads a bundle, nor the copy of it. */
-		kerr_fail(&e, api_call_role(call) < ROLE_ADMIN ? KERR_DENIED : KERR_UNSUPPORTED, 0,
-			"values of process.env are in the bundle and in config.json of the run "
-			"directory only");
+		if (api_call_role(call) >= ROLE_ADMIN) {
+			job_env(d, call, c);
+			return;
+		}
+		kerr_fail(&e, KERR_DENIED, 0, "values of process.env are shown to admin only");
 		api_fail(call, &e);
 		return;
 	}

@@ -155,7 +155,7 @@ void remains_clear(int dir);
 /* ---- jobs.c -------------------------------------------------------------------------------------
  */
 
-enum job_kind { JOB_CREATE, JOB_PROBE, JOB_START, JOB_EXEC, JOB_POSTSTOP };
+enum job_kind { JOB_CREATE, JOB_PROBE, JOB_START, JOB_EXEC, JOB_POSTSTOP, JOB_ENV };
 struct execution { /* a process that joined a container */
 	struct execution *next;
 	struct container *c;
@@ -167,6 +167,7 @@ struct execution { /* a process that joined a container */
 void job_create(struct daemon *d, struct api_call *call, bool run);
 void job_start(struct daemon *d, struct api_call *call, struct container *c);
 void job_exec(struct daemon *d, struct api_call *call, struct container *c);
+void job_env(struct daemon *d, struct api_call *call, struct container *c); /* Get with showEnv */
 /* Runs the hooks, then removes it; false: it could not be begun. */
 bool job_poststop(struct daemon *d, struct container *c);
 void job_frame(struct job *j, struct link *from, struct wire_in *in);

@@ -1052,6 +1052,63 @@ static void poststop_over(struct job *j, struct kerr *e)
 	container_remove(d, c, NULL, NULL);
 }
 
+/* ---- the environment ----------------------------------------------------------------------------
+ */
+
+/* kapseld never reads a bundle, nor the copy of it: an executor does, and is gone. */
+void job_env(struct daemon *d, struct api_call *call, struct container *c)
+{
+	struct job *j = job_new(d, JOB_ENV, call);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct wire_out w;
+
+	j->run_dir = container_dir(d, c, &e);
+	if (j->run_dir >= 0 && take_pair(j, &e) == 0) {
+		wire_begin(&w, WIRE_ENV);
+		wire_fd(&w, WIRE_FD_RUN_DIR, j->run_dir);
+		if (link_send(j->x, &w, &e) == 0)
+			return;
+	}
+	give_up(j, &e);
+}
+
+static void env_told(struct job *j, struct wire_in *in)
+{
+	CLEANUP_BUF struct buf plain = BUF_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out p = JSON_OUT(&plain), o = JSON_OUT(&b);
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct api_call *call = j->call;
+	const char *env = wire_get_str(in, TAG_ENV);
+	const struct json *whole;
+	struct container *c;
+
+	j->call = NULL;
+	c = call ? call_container(j->d, call, &e) : NULL;
+	if (call && c == NULL)
+		api_fail(call, &e);
+	if (c) {
+		container_json(j->d, &p, c, true);
+		whole = json_parse(api_call_arena(call), plain.data, plain.len, NULL, NULL);
+		json_begin_object(&o);
+		json_key(&o, "container");
+		json_begin_object(&o);
+		json_key(&o, "env");
+		json_add_raw(&o, env ? env : "[]", env ? strlen(env) : 2);
+		json_each(v, whole)
+		{
+			if (str_eq(v->key, "env"))
+				continue;
+			json_key(&o, v->key);
+			json_add_value(&o, v);
+		}
+		json_end_object(&o);
+		json_end_object(&o);
+		api_reply_buf(call, &b);
+	}
+	job_end(j);
+}
+
 /* ---- exec
  * ------------------------------------------------------------------------------------------- */
 
@@ -1366,6 +1423,8 @@ void job_frame(struct job *j, struct link *from, struct wire_in *in)
 		started(j);
 	else if (j->kind == JOB_POSTSTOP && in->type == WIRE_STARTED)
 		poststop_over(j, &(struct kerr)KERR_INIT);
+	else if (j->kind == JOB_ENV && in->type == WIRE_ENV)
+		env_told(j, in);
 	else if (j->kind == JOB_EXEC && in->type == WIRE_STARTED)
 		exec_started(j, in);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -499,6 +500,7 @@ int main(int argc, char **argv)
 	bool ok;
 
 	log_to(NULL, (void *)(uintptr_t) "kapseld", LOG_INFO);
+	prctl(PR_SET_DUMPABLE, 0); /* callers' secrets pass through here: no core of them */
 	config_default(&d.config);
 	if (read_flags(argc, argv, &d.config, &f, &e))
 		return complain(&e, 2);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { DAEMON = EXECUTOR_DAEMON, MONITOR = EXECUTOR_MONITOR };
-enum { ANSWER_MS = 30000, CONFIG_BYTES = 4 << 20 };
+enum { ANSWER_MS = 30000, CONFIG_BYTES = 4 << 20, WORDS_BYTES = 16 << 10, ENV_BYTES = 100 << 10 };
 
 struct executor {
 	struct job j;
@@ -153,6 +153,30 @@ static int answer(struct executor *x, enum wire_type type, int pidfd, struct ker
 	return wire_send(DAEMON, &m, deadline_in_ms(ANSWER_MS), e);
 }
 
+/* For inspect: of the environment the names, as values are secrets. All of it or none: a frame is
+ * small, and what is long is in the configuration. */
+static void put_process(struct executor *x, struct wire_out *m)
+{
+	const struct oci_process *p = &x->j.spec.process;
+	char **names = arena_array(x->j.a, p->env.n, sizeof *names);
+	CLEANUP_FREE char *user = mem_printf(
+		"%llu:%llu", (unsigned long long)p->user.uid, (unsigned long long)p->user.gid);
+	size_t args = 0, env = 0;
+
+	for (size_t i = 0; i < p->env.n; i++) {
+		names[i] = arena_strndup(x->j.a, p->env.v[i], strcspn(p->env.v[i], "="));
+		env += strlen(names[i]) + 1;
+	}
+	for (size_t i = 0; i < p->args.n; i++)
+		args += strlen(p->args.v[i]) + 1;
+	if (args && args < WORDS_BYTES)
+		wire_list(m, TAG_ARGS, (char *const *)(uintptr_t)p->args.v, p->args.n);
+	if (env && env < WORDS_BYTES)
+		wire_list(m, TAG_ENV, names, p->env.n);
+	wire_str(m, TAG_CWD, p->cwd);
+	wire_str(m, TAG_USER, user);
+}
+
 static int prepared(struct executor *x, struct kerr *e)
 {
 	CLEANUP_BUF struct buf annotations = BUF_INIT;
@@ -178,6 +202,7 @@ static int prepared(struct executor *x, struct kerr *e)
 			i ? x->j.plan.warning->faults[i - 1].message : x->j.plan.warning->message);
 	json_end_array(&w);
 	wire_begin(&m, WIRE_PREPARED);
+	put_process(x, &m);
 	wire_bytes(&m, TAG_ANNOTATIONS, annotations.data, annotations.len);
 	wire_bytes(&m, TAG_WARNINGS, warnings.data, warnings.len);
 	wire_str(&m, TAG_STOP_SIGNAL, stop);
@@ -276,9 +301,7 @@ static int order_create(struct executor *x, struct kerr *e)
 		.volatile_root = x->flags & WIRE_VOLATILE,
 		.volatile_bytes = wire_get_u64(&x->order, TAG_VOLATILE_BYTES, 64u << 20) };
 	rc = job_read(&x->j, &so, &over, e) || job_plan(&x->j, &po, e) ||
-			     make_stdio(x, &x->j.spec.process, e) ||
-			     path_replace(x->j.run_dir, "config.json", x->j.config.data,
-				     x->j.config.len, 0600, false, e) ||
+			     make_stdio(x, &x->j.spec.process, e) || job_keep(&x->j, &over, e) ||
 			     prepared(x, e)
 		     ? -1
 		     : 0;
@@ -362,6 +385,30 @@ static int order_poststop(struct executor *x, struct kerr *e)
 	}
 	record_free(&r);
 	return rc;
+}
+
+/* Values of the environment, for an admin who asks. */
+static int order_env(struct executor *x, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	struct wire_out m;
+
+	x->j.run_dir = wire_take_fd(&x->order, WIRE_FD_RUN_DIR);
+	if (x->j.run_dir < 0)
+		return kerr_fail(e, KERR_WIRE, 0, "the order lacks its directory");
+	if (job_reload(&x->j, e))
+		return -1;
+	json_begin_array(&o);
+	for (size_t i = 0; i < x->j.spec.process.env.n; i++)
+		json_add_string(&o, x->j.spec.process.env.v[i]);
+	json_end_array(&o);
+	if (b.len > ENV_BYTES)
+		return kerr_fail(e, KERR_LIMIT, 0,
+			"the environment has more than %d bytes: it is in the bundle", ENV_BYTES);
+	wire_begin(&m, WIRE_ENV);
+	wire_bytes(&m, TAG_ENV, b.data, b.len);
+	return wire_send(DAEMON, &m, deadline_in_ms(ANSWER_MS), e);
 }
 
 static int read_process(struct executor *x, struct oci_process *p, struct kerr *e)
@@ -453,6 +500,8 @@ static int take_order(struct executor *x, struct kerr *e)
 		return order_exec(x, e);
 	case WIRE_POSTSTOP:
 		return order_poststop(x, e);
+	case WIRE_ENV:
+		return order_env(x, e);
 	default:
 		return kerr_fail(e, KERR_WIRE, 0, "an order of type %d", x->order.type);
 	}

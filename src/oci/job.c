@@ -181,6 +181,78 @@ const char *record_status(const struct record *r)
 	return !r->runs ? "stopped" : r->waits ? "created" : r->paused ? "paused" : "running";
 }
 
+static void put_words(struct json_out *o, const char *key, const char *const *v, size_t n)
+{
+	json_key(o, key);
+	json_begin_array(o);
+	for (size_t i = 0; i < n; i++)
+		json_add_string(o, v[i]);
+	json_end_array(o);
+}
+
+static void put_user(struct json_out *o, const struct oci_user *user)
+{
+	json_key(o, "user");
+	json_begin_object(o);
+	json_put_u64(o, "uid", user->uid);
+	json_put_u64(o, "gid", user->gid);
+	json_each(v, user->at)
+	{
+		if (str_eq(v->key, "uid") || str_eq(v->key, "gid"))
+			continue;
+		json_key(o, v->key);
+		json_add_value(o, v);
+	}
+	json_end_object(o);
+}
+
+/* What spec_override() may have changed; the rest as it is in the file. */
+static void put_process(struct json_out *o, const struct oci_process *p, const struct json *at)
+{
+	static const char *const ours[] = { "args", "env", "cwd", "terminal", "user" };
+
+	json_begin_object(o);
+	put_words(o, "args", p->args.v, p->args.n);
+	put_words(o, "env", p->env.v, p->env.n);
+	json_put_string(o, "cwd", p->cwd);
+	json_put_bool(o, "terminal", p->terminal);
+	put_user(o, &p->user);
+	json_each(v, at)
+	{
+		bool mine = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+			mine |= str_eq(v->key, ours[i]);
+		if (mine)
+			continue;
+		json_key(o, v->key);
+		json_add_value(o, v);
+	}
+	json_end_object(o);
+}
+
+int job_keep(const struct job *j, const struct spec_override *over, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out o = JSON_OUT(&b);
+	bool changed = over->nargs || over->nenv || over->cwd || over->user || over->terminal;
+
+	if (!changed)
+		return path_replace(
+			j->run_dir, "config.json", j->config.data, j->config.len, 0600, false, e);
+	json_begin_object(&o);
+	json_each(v, j->spec.at)
+	{
+		json_key(&o, v->key);
+		if (str_eq(v->key, "process"))
+			put_process(&o, &j->spec.process, v);
+		else
+			json_add_value(&o, v);
+	}
+	json_end_object(&o);
+	return path_replace(j->run_dir, "config.json", b.data, b.len, 0600, false, e);
+}
+
 int job_reload(struct job *j, struct kerr *e)
 {
 	struct spec_options o = { 0 };

@@ -49,6 +49,8 @@ const char *record_status(const struct record *r);
 void state_json(const struct job *j, const char *status, struct buf *out);
 void job_state(
 	void *arg, const char *status, struct buf *out); /* container_order.state; arg is a job */
+/* Keeps config.json in the run directory, with the caller's words in the bundle's stead. */
+int job_keep(const struct job *j, const struct spec_override *over, struct kerr *e);
 /* The configuration kept at create. */
 int job_reload(struct job *j, struct kerr *e);
 
