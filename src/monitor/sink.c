@@ -23,7 +23,7 @@ struct sink {
 	uint64_t put, settled; /* bytes of output */
 	uint64_t taken;
 	/* the main thread's own */
-	bool holding, stuck;
+	bool begun, holding, stuck;
 	deadline until;
 	uint64_t missing, dropped; /* since the last note; in all */
 	atomic_bool dead, given_up;
@@ -270,6 +270,7 @@ void sink_put(struct sink *s, enum chunk_kind kind, uint64_t wall_ns, const char
 
 	if (atomic_load(&s->dead))
 		return;
+	s->begun = true;
 	pthread_mutex_lock(&s->lock);
 	if (sink_given_up(s) || !may_take(s, len)) {
 		count_missing(s, kind, len);
@@ -292,7 +293,7 @@ bool sink_holds(struct sink *s, deadline *until)
 {
 	bool room;
 
-	if (sink_dead(s) || s->stuck)
+	if (sink_dead(s) || s->stuck || !s->begun)
 		return false;
 	pthread_mutex_lock(&s->lock);
 	room = may_take(s, READ_MOST);
@@ -316,7 +317,7 @@ bool sink_holds(struct sink *s, deadline *until)
 
 bool sink_begun(const struct sink *s)
 {
-	return s->ring != NULL; /* the main thread's own, and never taken back */
+	return s->begun;
 }
 
 bool sink_dead(struct sink *s)
