@@ -6,6 +6,8 @@
 # Settings before the dot: LIB_HOST=1 stay in the machine's namespaces; LIB_NO_DAEMON=1 start no kapseld.
 #   $T    a directory of this test's own            $BIN  the built programs
 #   bundle NAME SCRIPT [JQ-FILTER]   an OCI bundle $T/NAME whose program is /bin/sh -c SCRIPT
+#   config [MEMBERS]   kapseld's configuration; with SHORTCUTS=off in the environment (make check SHORTCUTS=off) all
+#   that makes it fast is switched off in it: the pool of started executors, the cache of compiled filters
 #   daemon_start [ARG...], daemon_kill [SIGNAL]; $daemon is its pid
 #   ok TEXT COMMAND..., is TEXT GOT WANTED, like TEXT GOT PATTERN; skip REASON
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
@@ -17,6 +19,8 @@ if [ -z "${LIB_HOST-}" ] && [ -z "${LIB_INSIDE-}" ]; then
 		"$0" "$@"
 fi
 unset LIB_INSIDE
+shortcuts=''
+[ "${SHORTCUTS-on}" != off ] || shortcuts=', "pool": 0, "cache": 0'
 CG="kapsel-test-$(basename "$0" .sh)-$(cut -d. -f1 /proc/uptime)-$$"
 
 state() {
@@ -95,6 +99,9 @@ bundle() { # NAME SCRIPT [JQ-FILTER]
 	jq --arg script "$2" --arg cg "/$CG/$1" '.process.args = ["/bin/sh", "-c", $script] | .process.terminal = false
 		| .process.env = ["PATH=/bin", "HOME=/root"] | '"${3:-.}" "$T/spec.json" >"$T/$1/config.json"
 }
+config() { # [MEMBERS]: $T/kapseld.json, with ', "NAME": VALUE...' beside what every test needs
+	printf '{"cgroupParent": "/%s"%s%s}\n' "$CG" "$shortcuts" "${1-}" >"$T/kapseld.json"
+}
 daemon_start() {
 	kapseld --foreground --socket "$T/sock" --run-dir "$T/run" --state-dir "$T/state" \
 		--config "$T/kapseld.json" "$@" 2>>"$T/log" &
@@ -120,7 +127,7 @@ if [ -z "${LIB_HOST-}" ]; then
 	ip link set lo up
 fi
 export KAPSEL_HOST="$T/sock"
-printf '{"cgroupParent": "/%s"}\n' "$CG" >"$T/kapseld.json"
+config
 state >"$T/before"
 set -eu
 trap finish EXIT

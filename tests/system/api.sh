@@ -7,11 +7,9 @@ bundle other 'sleep 1000'
 bundle wide 'true' ".annotations = {\"wide\": \"$(head -c 12000 /dev/zero | tr '\0' x)\"}"
 bundle short 'echo out; echo err >&2; exit 5'
 bundle faulty 'true' '.process.cwd = "relative" | .root.readonly = "yes" | .process.args = [] | .hostname = 5 | .ociVersion = "9.9.9"'
-cat >"$T/kapseld.json" <<END
-{"cgroupParent": "/$CG", "roles": {"operate": "root,uid:4712", "observe": "root,any"},
- "limits": {"containers": 12, "messageBytes": 65536, "callsPerConnection": 4, "halfMessageMs": 1500,
- "connectionsPerUid": 40, "connections": 60, "unsentBytes": 262144}}
-END
+config ', "roles": {"operate": "root,uid:4712", "observe": "root,any"}, "limits": {"containers": 12,
+	"messageBytes": 65536, "callsPerConnection": 4, "halfMessageMs": 1500, "connectionsPerUid": 40, "connections": 60,
+	"unsentBytes": 262144}'
 daemon_kill TERM
 daemon_start
 chmod 755 "$T"

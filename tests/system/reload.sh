@@ -2,7 +2,6 @@
 # reload: SIGHUP with a broken configuration keeps the old one and says why; with a good one it counts
 . tests/lib.sh
 bundle b 'sleep 60'
-config() { printf '{"cgroupParent": "/%s"%s}\n' "$CG" "$1" >"$T/kapseld.json"; }
 hup() { kill -HUP "$daemon"; sleep 0.5; }
 config ', "limits": {"containers": 2}'
 hup

@@ -3,7 +3,7 @@
 . tests/lib.sh
 bundle one 'echo first; sleep 60'
 bundle two 'echo second; sleep 60'
-printf '{"cgroupParent": "/%s-other"}\n' "$CG" >"$T/other.json"
+printf '{"cgroupParent": "/%s-other"%s}\n' "$CG" "$shortcuts" >"$T/other.json"
 kapseld --foreground --socket "$T/sock2" --run-dir "$T/run2" --state-dir "$T/state2" --config "$T/other.json" 2>"$T/log2" &
 other=$!
 for _ in $(seq 100); do kapsel -H "$T/sock2" version >/dev/null 2>&1 && break; sleep 0.05; done
