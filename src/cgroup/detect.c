@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "private.h"
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const names[CG_COUNT] = {
@@ -69,17 +71,23 @@ static char *v1_options(const char *super)
 	return buf_take(&b);
 }
 
-static void add_mount(struct hierarchies *h, const char *path, const char *type, const char *super)
+/* One that nobody may open, or that is covered, is as good as not there; any other failure would
+ * make containers without it, and nobody would know. */
+static int add_mount(struct hierarchies *h, const char *path, const char *type, const char *super,
+	struct kerr *e)
 {
+	CLEANUP_ERR struct kerr why = KERR_INIT;
 	bool v2 = str_eq(type, "cgroup2");
 	struct hierarchy *one = &h->v[h->n];
 	CLEANUP_BUF struct buf list = BUF_INIT;
 
 	if (h->n == MOST_HIERARCHIES)
-		return;
-	one->fd = path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, NULL);
+		return 0;
+	one->fd = path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, &why);
+	if (one->fd < 0 && (why.sys == ENOENT || why.sys == ENOTDIR || why.sys == EACCES))
+		return 0;
 	if (one->fd < 0)
-		return;
+		return kerr_fail(e, KERR_CGROUP, why.sys, "cgroup hierarchy %s", path);
 	one->mount.path = mem_strdup(path);
 	one->mount.name = strrchr(one->mount.path, '/') + 1;
 	one->mount.v2 = v2;
@@ -94,6 +102,7 @@ static void add_mount(struct hierarchies *h, const char *path, const char *type,
 		one->controllers = controllers_of(one->mount.options, ",");
 	}
 	h->n++;
+	return 0;
 }
 
 static bool seen(const struct hierarchies *h, const char *path)
@@ -105,24 +114,36 @@ static bool seen(const struct hierarchies *h, const char *path)
 }
 
 /* mountinfo(5): ID PARENT MAJ:MIN ROOT PATH OPTIONS [TAGS...] - TYPE SOURCE SUPER */
-static void one_line(struct hierarchies *h, char *line)
+static int one_line(struct hierarchies *h, char *line, struct kerr *e)
 {
 	char *word[6], *save = NULL, *dash = strstr(line, " - "), *type, *super;
 
 	if (dash == NULL)
-		return;
+		return 0;
 	*dash = '\0';
 	type = strtok_r(dash + 3, " ", &save);
 	strtok_r(NULL, " ", &save);
 	super = strtok_r(NULL, " ", &save);
 	if (type == NULL || super == NULL || (!str_eq(type, "cgroup") && !str_eq(type, "cgroup2")))
-		return;
+		return 0;
 	save = NULL;
 	for (int i = 0; i < 6; i++)
 		if ((word[i] = strtok_r(i ? NULL : line, " ", &save)) == NULL)
-			return;
-	if (str_starts(word[4], "/sys/fs/cgroup") && !seen(h, word[4]))
-		add_mount(h, word[4], type, super);
+			return 0;
+	return str_starts(word[4], "/sys/fs/cgroup") && !seen(h, word[4])
+		       ? add_mount(h, word[4], type, super, e)
+		       : 0;
+}
+
+static void forget(struct hierarchies *h)
+{
+	while (h->n > 0) {
+		struct hierarchy *one = &h->v[--h->n];
+
+		fd_closep(&one->fd);
+		free((char *)(uintptr_t)one->mount.path);
+		free((char *)(uintptr_t)one->mount.options);
+	}
 }
 
 static void decide_layout(struct hierarchies *h)
@@ -149,7 +170,10 @@ static struct hierarchies *known_hierarchies(struct kerr *e)
 	if (proc_read("self/mountinfo", 16u << 20, &b, e))
 		return NULL;
 	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		one_line(&the_hierarchies, line);
+		if (one_line(&the_hierarchies, line, e)) {
+			forget(&the_hierarchies); /* the next call tries again */
+			return NULL;
+		}
 	decide_layout(&the_hierarchies);
 	known = true;
 	return &the_hierarchies;

@@ -264,10 +264,15 @@ int path_in_mknod(int root, const char *path, mode_t type_and_mode, dev_t rdev, 
 
 int path_own_mkdir(int dir, const char *name, mode_t mode, struct kerr *e)
 {
+	int fd;
+
 	if (mkdirat(dir, name, mode) < 0)
 		return kerr_fail(e, errno == EEXIST ? KERR_ALREADY_EXISTS : KERR_PATH_WRITE, errno,
 			"make directory %s", name);
-	return path_own(dir, name, O_RDONLY | O_DIRECTORY, 0, e);
+	fd = path_own(dir, name, O_RDONLY | O_DIRECTORY, 0, e);
+	if (fd < 0)
+		unlinkat(dir, name, AT_REMOVEDIR); /* who is told of a failure undoes nothing */
+	return fd;
 }
 
 int path_own_mkdirs(int at, const char *path, mode_t mode, struct kerr *e)
