@@ -291,8 +291,7 @@ static const struct field memory_rows[] = {
 	{ "useHierarchy", F_BOOL, AT(struct oci_memory, use_hierarchy),
 		.doc = "v1: always so today", .none = "no kernel since 5.11 can be without" },
 	{ "checkBeforeUpdate", F_BOOL, AT(struct oci_memory, check_before_update),
-		.doc = "refuse a limit below the use",
-		.none = "for updates: a new cgroup uses nothing" },
+		.doc = "refuse a limit below the use" },
 };
 static const struct fields memory_fields = TABLE(memory_rows, struct oci_memory);
 
@@ -326,7 +325,7 @@ static const struct field weight_rows[] = {
 		.doc = "device" },
 	{ "weight", F_OPT_U64, AT(struct oci_weight_device, weight), 0, 1000, .doc = "10 to 1000" },
 	{ "leafWeight", F_OPT_U64, AT(struct oci_weight_device, leaf_weight), 0, 1000,
-		.doc = "v1 with CFQ" },
+		.doc = "of CFQ", .none = "refused: no kernel since 5.0 has it" },
 };
 static const struct fields weight_fields = TABLE(weight_rows, struct oci_weight_device);
 static const struct field throttle_rows[] = {
@@ -345,7 +344,7 @@ static const struct fields throttle_fields = TABLE(throttle_rows, struct oci_thr
 static const struct field block_rows[] = {
 	{ "weight", F_OPT_U64, AT(struct oci_block_io, weight), 0, 1000, .doc = "10 to 1000" },
 	{ "leafWeight", F_OPT_U64, AT(struct oci_block_io, leaf_weight), 0, 1000,
-		.doc = "v1 with CFQ" },
+		.doc = "of CFQ, before Linux 5.0" },
 	{ "weightDevice", F_LIST, AT(struct oci_block_io, devices), .sub = &weight_fields,
 		.doc = "weights of devices" },
 	THROTTLE("throttleReadBpsDevice", OCI_READ_BPS),

@@ -12,6 +12,8 @@ run() { # NAME: runs bundle $T/NAME; $out and $code
 }
 
 # ---- hooks
+# proves: /hooks/{prestart,createRuntime,createContainer,poststart,poststop}/-/{path,args,env}
+# proves: /hooks/startContainer/-/{path,args,env}
 cat >"$T/hook" <<EOF
 #!/bin/sh
 { printf '%s ' "\$1"; cat; echo; echo "fds \$1 \$(ls /proc/self/fd | tr '\n' ' ')"; echo "env \$1 \$(env | grep -v ^PWD | tr '\n' ' ')"; } >>"$T/told"
@@ -20,7 +22,8 @@ EOF
 chmod +x "$T/hook"
 hook() { printf '[{"path": "%s", "args": ["hook", "%s", "%s"], "env": ["ONLY=this"]}]' "$T/hook" "$1" "${2:-0}"; }
 all=$(for k in prestart createRuntime createContainer poststart poststop; do printf '.hooks.%s = %s | ' $k "$(hook $k)"; done)
-bundle hooks 'true' "$all"' .hooks.startContainer = [{"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/shm/state"]}]
+bundle hooks 'true' "$all"' .hooks.startContainer = [{"path": "/bin/sh", "args": ["sh", "-c", "cat >/dev/shm/state; echo $ONLY >>/dev/shm/state"],
+		"env": ["ONLY=this", "PATH=/bin"]}]
 	| .process.args = ["/bin/sh", "-c", "cat /dev/shm/state"]'
 : >"$T/told"
 run hooks
@@ -30,6 +33,7 @@ is "in the order of the specification" "$(grep -v -e ^fds -e ^env "$T/told" | cu
 is "with their status" "$(grep -o '"status":"[a-z]*"' "$T/told" | cut -d'"' -f4 | tr '\n' ' ')" \
 	"creating creating creating running stopped "
 like "startContainer runs inside, and is told so" "$out" '"status":"created","pid":1,'
+is "and has its own environment" "$(echo "$out" | tail -n 1 | sed 's/.*}//')" this
 is "a hook has fds 0 to 2" "$(grep ^fds "$T/told" | cut -d' ' -f3- | sort -u | cut -c1-8)" "0 1 2 3 "
 is "and the environment of the configuration" "$(grep ^env "$T/told" | cut -d' ' -f3- | sort -u)" "ONLY=this "
 for k in prestart createRuntime createContainer startContainer poststart; do
@@ -47,6 +51,7 @@ like "a hanging hook is ended in time" "$out" 'did not end within 1 s'
 is "with its children" "$(pgrep -f 'sleep 7[12]' | wc -l)" 0
 
 # ---- namespaces
+# proves: /linux/namespaces/-/path
 cat >"$T/holder.py" <<'EOF'
 import ctypes, os, sys, time
 r, w = os.pipe()

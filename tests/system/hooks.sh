@@ -1,6 +1,7 @@
 #!/bin/sh
 # hooks: each kind failing and hanging, through kapseld; every failure is named and nothing stays
 . tests/lib.sh
+# proves: /hooks/{prestart,createRuntime,createContainer,startContainer,poststart,poststop}/-/timeout
 for kind in prestart createRuntime createContainer startContainer poststart poststop; do
 	bundle "fail-$kind" 'sleep 0.4; exit 5' ".hooks.$kind = [{\"path\": \"/bin/sh\", \"args\": [\"sh\", \"-c\", \"exit 3\"]}]"
 	bundle "hang-$kind" 'sleep $([ '$kind' = poststart ] && echo 3 || echo 0.3); exit 5' ".hooks.$kind = [{\"path\": \"/bin/sh\", \"args\": [\"sh\", \"-c\", \"sleep 77\"], \"timeout\": 1}]"

@@ -746,6 +746,13 @@ class nothing:
         pass
 
 
+if os.environ.get("MATRIX_LIST"):  # for tests/tools/fields: what each row asks for
+    for name, change, check, more in rows:
+        config = copy.deepcopy(default)
+        change(config)
+        print(json.dumps([name, config]))
+    os.rmdir(bundle + "-source")
+    sys.exit(0)
 only = sys.argv[3:]
 for name, change, check, more in rows:
     if (only and not any(o in name for o in only)) or ("cgroup" in more and more["cgroup"] is None):
