@@ -105,6 +105,7 @@ int proc_ns(
 bool proc_same_value(const char *a, const char *b);
 uint64_t proc_inode(const char *name);
 void proc_close(void); /* before a container's program runs */
+int proc_take(void);   /* the same, but the fd is the caller's now; -1: there is none */
 
 /* ---- process.c: a process is a pidfd ----------------------------------------------------------
  */

@@ -638,6 +638,7 @@ static int init_turn(struct container *c, size_t from, bool *done, struct kerr *
 				return -1;
 			break;
 		case SYNC_EXEC:
+			c->inits_proc = fd_take(&got);
 			checked = true;
 			break;
 		case 0: /* closed: by execve, or by init's end */
@@ -810,7 +811,7 @@ struct container *container_create(const struct container_order *o, struct kerr 
 	c->o = o;
 	c->p = o->plan;
 	c->pidfd = c->netns = c->sync = c->listen = c->root = c->empty = c->slave = c->status =
-		c->notify = c->old_time = -1;
+		c->notify = c->old_time = c->inits_proc = -1;
 	if (run_all(c, e)) {
 		undo(c);
 		container_free(c);
@@ -866,6 +867,7 @@ void container_free(struct container *c)
 	fd_closep(&c->listen);
 	fd_closep(&c->notify);
 	fd_closep(&c->old_time);
+	fd_closep(&c->inits_proc);
 	cgroup_free(c->cgroup);
 	free(c->cgroup_text);
 	buf_free(&c->filter);

@@ -695,9 +695,13 @@ static int begin(struct container *c, struct kerr *e)
 static int close_others(struct container *c, struct kerr *e)
 {
 	size_t n = 0;
-	CLEANUP_FREE int *keep = mem_array(c->o->preserve + 3, sizeof *keep);
+	CLEANUP_FREE int *keep = mem_array(c->o->preserve + 4, sizeof *keep);
+	/* Our procfs is mounted nowhere: its last fd's end waits for all CPUs, so that is left to
+	 * the executor, who is not in the program's way. */
+	CLEANUP_FD int proc = proc_take();
 
-	proc_close();
+	if (c->p->options.wait_start)
+		fd_closep(&proc);
 	for (unsigned fd = 3; fd < 3 + c->o->preserve; fd++) {
 		fcntl((int)fd, F_SETFD, 0);
 		keep[n++] = (int)fd;
@@ -705,10 +709,11 @@ static int close_others(struct container *c, struct kerr *e)
 	keep[n++] = c->sync;
 	keep[n++] = c->listen;
 	keep[n++] = c->notify;
+	keep[n++] = proc;
 	if (close_around(keep, n, e))
 		return -1;
 	/* From here on the end of the socket means execve: a filter may forbid to say more. */
-	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, -1, e);
+	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, proc, e);
 }
 
 static int walk(struct container *c, size_t from, struct kerr *e)

@@ -20,6 +20,7 @@ struct container {
 	uint64_t *id;	  /* in init, by operation: the mount it has made, or ID_ABSENT; as fd */
 	int cgroup_binds; /* how many of those */
 	int netns;	  /* from the stock, to be entered by init; -1 */
+	int inits_proc;	  /* held until we end, see close_others() */
 	int old_time;	  /* our own time namespace, to go back to */
 	/* init's side */
 	int root;   /* the root file system's mount */

@@ -49,6 +49,11 @@ void proc_close(void)
 	fd_closep(&the_proc);
 }
 
+int proc_take(void)
+{
+	return fd_take(&the_proc);
+}
+
 int proc_open(const char *name, int flags, struct kerr *e)
 {
 	int root = proc_root(e), fd;
