@@ -30,6 +30,8 @@ struct facts {
 	unsigned last_capability;
 	struct fact_limit rlimit[OCI_RLIMIT_COUNT];
 	bool may_raise_rlimits; /* CAP_SYS_RESOURCE */
+	uint64_t nr_open;	/* above it no RLIMIT_NOFILE goes; 0: not known */
+	bool realtime_groups;	/* v1: a cgroup has no real time but what it is given */
 	int oom_score_adj_min;	/* the lowest value that we may set */
 	bool user_namespaces, time_namespaces, cgroup_namespaces;
 	bool idmapped_mounts, mount_setattr, seccomp, seccomp_notify;
@@ -37,6 +39,11 @@ struct facts {
 	bool swap_accounting;
 	char **filesystems;
 	size_t nfilesystems; /* /proc/filesystems, sorted */
+	char **modules;
+	size_t nmodules; /* /proc/modules, sorted */
+	char **loadable;
+	size_t nloadable; /* file systems that a module would bring */
+	bool modules_known;
 	char **missing;
 	size_t nmissing; /* "cpu/cpu.idle": cgroup files that this kernel lacks, as far as seen */
 	char **page_sizes;
@@ -48,6 +55,8 @@ struct facts {
 	} subuid, subgid; /* for rootless; count 0: none */
 };
 int facts_read(struct facts *out, struct kerr *e);
+/* Also what only a judgement needs and takes longer to find: the modules. */
+int facts_read_all(struct facts *out, struct kerr *e);
 void facts_free(struct facts *f);
 void facts_json(const struct facts *f, struct buf *out); /* kapsel info --facts */
 int facts_parse(const char *text, size_t len, struct facts *out, struct kerr *e); /* --facts FILE */

@@ -201,58 +201,71 @@ int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, 
 	return 0;
 }
 
-/* The root lacks many of v2's files, and BFQ's of v1: the cgroup below it that has most controllers
- * is looked at. */
+enum { MOST_SAMPLES = 32 };
+
+/* The root lacks many of v2's files, and BFQ's of v1: the cgroup below it that has most files is
+ * looked at. */
 static void take_sample(struct hierarchy *h)
 {
-	struct path_names found;
+	struct path_names below;
 
 	h->sampled = true;
-	h->sample = -1;
-	if (path_names(h->fd, 4096, &found, NULL))
+	if (path_names(h->fd, 4096, &below, NULL))
 		return;
-	for (size_t i = 0; i < found.n; i++) {
-		CLEANUP_BUF struct buf list = BUF_INIT;
+	for (size_t i = 0, tried = 0; i < below.n && tried < MOST_SAMPLES; i++) {
 		CLEANUP_FD int dir =
-			path_own(h->fd, found.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
-		uint32_t has = h->controllers;
+			path_own(h->fd, below.v[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
+		struct path_names files;
 
-		if (dir >= 0 && h->mount.v2) {
-			path_read(dir, "cgroup.controllers", 4096, &list, NULL);
-			has = controllers_of(buf_str(&list), " \n");
-		}
-		if (dir < 0 || (h->sample >= 0 && __builtin_popcount(has) <=
-							  __builtin_popcount(h->sample_has)))
+		tried += dir >= 0;
+		if (dir < 0 || path_names(dir, 4096, &files, NULL))
 			continue;
-		fd_closep(&h->sample);
-		h->sample = fd_take(&dir);
-		h->sample_has = has;
+		if (files.n > h->sample.n) {
+			path_names_free(&h->sample);
+			h->sample = files;
+		} else {
+			path_names_free(&files);
+		}
 	}
-	path_names_free(&found);
+	path_names_free(&below);
 }
 
-static int is_there(int dir, const char *file)
+/* In @files? 0 is only said of a controller that has others there: one may not be enabled (yet),
+ * but its pressure and statistics are there. */
+static int among(const struct path_names *files, const char *file)
 {
-	CLEANUP_FD int fd = path_own(dir, file, O_PATH | O_NOFOLLOW, 0, NULL);
+	size_t prefix = strcspn(file, ".") + 1;
+	int answer = -1;
 
-	return fd >= 0;
+	for (size_t i = 0; i < files->n; i++) {
+		const char *name = files->v[i];
+
+		if (strcmp(name, file) == 0)
+			return 1;
+		if (strncmp(name, file, prefix) == 0 && !str_starts(name + prefix, "stat") &&
+			!str_starts(name + prefix, "pressure"))
+			answer = 0;
+	}
+	return answer;
 }
 
 int cgroup_has_file(enum cgroup_controller c, const char *file)
 {
 	struct hierarchies *all = known_hierarchies(NULL);
 	struct hierarchy *h = NULL;
+	CLEANUP_FD int fd = -1;
 
 	for (size_t i = 0; all && i < all->n; i++)
 		if (all->v[i].controllers >> c & 1 && (h == NULL || h->mount.v2))
 			h = &all->v[i];
 	if (h == NULL)
 		return -1;
-	if (is_there(h->fd, file))
+	fd = path_own(h->fd, file, O_PATH | O_NOFOLLOW, 0, NULL);
+	if (fd >= 0)
 		return 1;
 	if (!h->sampled)
 		take_sample(h);
-	return h->sample >= 0 && h->sample_has >> c & 1 ? is_there(h->sample, file) : -1;
+	return among(&h->sample, file);
 }
 
 const struct cgroup_mount *cgroup_mounts(size_t *n)

@@ -9,9 +9,8 @@ enum { MOST_HIERARCHIES = 16 };
 struct hierarchy {
 	struct cgroup_mount mount;
 	uint32_t controllers;
-	int fd;		     /* its root directory */
-	int sample;	     /* some cgroup of it, or -1; once it has been looked for */
-	uint32_t sample_has; /* its controllers */
+	int fd;			  /* its root directory */
+	struct path_names sample; /* the files of some cgroup in it */
 	bool sampled;
 };
 struct hierarchies {

@@ -264,7 +264,8 @@ static int new_filesystem(const char *type, const char *source, const char *data
 	int fd;
 
 	if (fs < 0)
-		return kerr_fail(e, KERR_MOUNT, errno, "file system %s", type);
+		return kerr_fail(e, errno == ENODEV ? KERR_NODE_KERNEL : KERR_MOUNT, errno,
+			"file system %s", type);
 	if (source && *source && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0 &&
 		errno != EINVAL)
 		return kerr_fail(e, KERR_MOUNT, errno, "source %s", source);

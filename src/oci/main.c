@@ -248,7 +248,7 @@ static int read_facts(const struct options *o, struct facts *f, struct kerr *e)
 	CLEANUP_BUF struct buf b = BUF_INIT;
 
 	if (o->facts == NULL)
-		return facts_read(f, e);
+		return facts_read_all(f, e);
 	fd = path_host(AT_FDCWD, o->facts, O_RDONLY, e);
 	if (fd < 0 || fd_read_all(fd, 1 << 20, &b, e))
 		return -1;

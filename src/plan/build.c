@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "build.h"
 #include <linux/sched.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
+#ifndef SCHED_ISO
+#define SCHED_ISO 4
+#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
@@ -274,9 +279,9 @@ static void build_namespaces(struct build *b)
 		refuse(b, KERR_UNSUPPORTED, mount ? mount->at : b->s->at,
 			"a container needs a mount namespace of its own");
 	judge_namespaces(b);
-	if (!b->f->root && !user && !oci_find_ns(b->s, OCI_NS_USER))
+	if (!b->f->root)
 		refuse(b, KERR_NODE_PRIVILEGE, b->s->at,
-			"without root a container needs a user namespace");
+			"this version makes containers with the host's root only");
 	if (oci_new_ns(b->s, OCI_NS_TIME)) {
 		op = add_op(b, OP_TIME_OFFSETS, SIDE_EXECUTOR, "time",
 			oci_find_ns(b->s, OCI_NS_TIME)->at);
@@ -396,6 +401,10 @@ static void build_rlimits(struct build *b, const struct oci_process *process, bo
 			refuse(b, KERR_NODE_LIMIT, member(l->at, "hard"),
 				"%llu is above %llu, the hard limit that this node grants",
 				(unsigned long long)l->hard, (unsigned long long)f->hard);
+		else if (l->type == RLIMIT_NOFILE && b->f->nr_open && l->hard > b->f->nr_open)
+			refuse(b, KERR_NODE_LIMIT, member(l->at, "hard"),
+				"%llu is above %llu, this node's fs.nr_open",
+				(unsigned long long)l->hard, (unsigned long long)b->f->nr_open);
 	}
 }
 
@@ -461,6 +470,19 @@ static void build_seccomp(struct build *b)
 	add_op(b, OP_SECCOMP, SIDE_INIT, "filter", profile->at)->u.seccomp.profile = profile;
 }
 
+static void judge_scheduler(struct build *b, const struct oci_scheduler *s)
+{
+	bool realtime = s->policy == SCHED_FIFO || s->policy == SCHED_RR;
+
+	if (s->policy == SCHED_ISO)
+		refuse(b, KERR_NODE_KERNEL, member(s->at, "policy"), "no kernel has SCHED_ISO");
+	if (realtime && b->f->realtime_groups && b->f->cgroup_writable &&
+		b->s->linux_.resources.cpu.realtime_runtime.v <= 0)
+		refuse(b, KERR_NODE_LIMIT, member(s->at, "policy"),
+			"on this node a cgroup has no real time but what cpu.realtimeRuntime "
+			"gives");
+}
+
 static void build_attributes(struct build *b, const struct oci_process *process)
 {
 	const struct oci_personality *personality = &b->s->linux_.personality;
@@ -470,6 +492,7 @@ static void build_attributes(struct build *b, const struct oci_process *process)
 			add_op(b, OP_SCHEDULER, SIDE_INIT, "scheduler", process->scheduler->at);
 
 		op->u.scheduler.s = process->scheduler;
+		judge_scheduler(b, process->scheduler);
 		op->verified = true;
 	}
 	if (process->io_priority)

@@ -146,6 +146,7 @@ static int read_rights(struct facts *f, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_BUF struct buf map = BUF_INIT;
+	CLEANUP_BUF struct buf open = BUF_INIT;
 	unsigned inside, outside, size;
 	uint64_t effective;
 
@@ -164,6 +165,8 @@ static int read_rights(struct facts *f, struct kerr *e)
 	while (prctl(PR_CAPBSET_READ, f->last_capability + 1, 0, 0, 0) >= 0 &&
 		f->last_capability < 63)
 		f->last_capability++;
+	if (proc_read("sys/fs/nr_open", 64, &open, NULL) == 0)
+		f->nr_open = strtoull(buf_str(&open), NULL, 10);
 	for (int i = 0; i < OCI_RLIMIT_COUNT; i++) {
 		struct rlimit r;
 
@@ -202,6 +205,44 @@ int facts_read(struct facts *f, struct kerr *e)
 	read_line("/sys/devices/system/node/online", f->mems_online, sizeof f->mems_online);
 	read_page_sizes(f);
 	read_missing(f);
+	f->realtime_groups =
+		f->cgroup_layout != CGROUP_V2 && cgroup_has_file(CG_CPU, "cpu.rt_runtime_us") == 1;
+	return 0;
+}
+
+/* The first word of each line, or what follows @prefix in it. */
+static void take_words(char *text, const char *prefix, char ***out, size_t *n)
+{
+	VEC(char *) v = { NULL, 0, 0 };
+	char *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (str_starts(line, prefix)) {
+			line += strlen(prefix);
+			vec_push(&v) = mem_strndup(line, strcspn(line, " "));
+		}
+	if (v.n)
+		qsort(v.v, v.n, sizeof *v.v, by_name);
+	*out = v.v;
+	*n = v.n;
+}
+
+int facts_read_all(struct facts *f, struct kerr *e)
+{
+	CLEANUP_BUF struct buf loaded = BUF_INIT;
+	CLEANUP_BUF struct buf aliases = BUF_INIT;
+	CLEANUP_FREE char *path = NULL;
+	CLEANUP_FD int fd = -1;
+
+	if (facts_read(f, e))
+		return -1;
+	path = mem_printf("/lib/modules/%s/modules.alias", f->kernel);
+	fd = path_host(AT_FDCWD, path, O_RDONLY, NULL);
+	f->modules_known = true;
+	if (proc_read("modules", 1 << 20, &loaded, NULL) == 0 && loaded.len)
+		take_words(loaded.data, "", &f->modules, &f->nmodules);
+	if (fd >= 0 && fd_read_all(fd, 16u << 20, &aliases, NULL) == 0 && aliases.len)
+		take_words(aliases.data, "alias fs-", &f->loadable, &f->nloadable);
 	return 0;
 }
 
@@ -215,6 +256,8 @@ static void free_strings(char **v, size_t n)
 void facts_free(struct facts *f)
 {
 	free_strings(f->filesystems, f->nfilesystems);
+	free_strings(f->modules, f->nmodules);
+	free_strings(f->loadable, f->nloadable);
 	free_strings(f->missing, f->nmissing);
 	free_strings(f->page_sizes, f->npage_sizes);
 	memset(f, 0, sizeof *f);
@@ -234,7 +277,8 @@ struct flag {
 static const struct flag flags[] = { FLAG(root), FLAG(cgroup_writable), FLAG(may_raise_rlimits),
 	FLAG(user_namespaces), FLAG(time_namespaces), FLAG(cgroup_namespaces),
 	FLAG(idmapped_mounts), FLAG(mount_setattr), FLAG(seccomp), FLAG(seccomp_notify),
-	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting) };
+	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting),
+	FLAG(realtime_groups) };
 
 static void put_controllers(struct json_out *o, const char *key, uint32_t bits)
 {
@@ -284,8 +328,14 @@ void facts_json(const struct facts *f, struct buf *out)
 		if (f->rlimit[i].known)
 			json_put_u64(&o, oci_rlimit_name(i), f->rlimit[i].hard);
 	json_end_object(&o);
+	if (f->nr_open)
+		json_put_u64(&o, "nrOpen", f->nr_open);
 	json_put_i64(&o, "oomScoreAdjMin", f->oom_score_adj_min);
 	put_strings(&o, "filesystems", f->filesystems, f->nfilesystems);
+	if (f->modules_known) {
+		put_strings(&o, "loadableFilesystems", f->loadable, f->nloadable);
+		put_strings(&o, "modules", f->modules, f->nmodules);
+	}
 	put_strings(&o, "cgroupFilesMissing", f->missing, f->nmissing);
 	put_strings(&o, "hugePageSizes", f->page_sizes, f->npage_sizes);
 	json_put_u64(&o, "cpus", f->cpus);
@@ -332,6 +382,9 @@ static void get_lists(const struct json *root, struct facts *f)
 			json_get_u64(json_get(root, "hardLimits"), oci_rlimit_name(i), UINT64_MAX);
 	}
 	f->filesystems = get_strings(root, "filesystems", &f->nfilesystems);
+	f->modules_known = json_get(root, "loadableFilesystems") != NULL;
+	f->loadable = get_strings(root, "loadableFilesystems", &f->nloadable);
+	f->modules = get_strings(root, "modules", &f->nmodules);
 	f->missing = get_strings(root, "cgroupFilesMissing", &f->nmissing);
 	f->page_sizes = get_strings(root, "hugePageSizes", &f->npage_sizes);
 }
@@ -363,6 +416,7 @@ int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
 		*(bool *)((char *)f + flags[i].offset) = json_get_bool(root, flags[i].name, false);
 	f->last_capability =
 		(unsigned)json_get_u64(root, "lastCapability", OCI_CAPABILITIES - 1) % 64;
+	f->nr_open = json_get_u64(root, "nrOpen", 0);
 	f->oom_score_adj_min = (int)json_get_i64(root, "oomScoreAdjMin", 0);
 	f->cpus = (uint32_t)json_get_u64(root, "cpus", 1);
 	copy(f->cpus_online, sizeof f->cpus_online, json_get_string(root, "cpusOnline", ""));

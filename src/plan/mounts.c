@@ -195,12 +195,26 @@ bool mount_is_readonly(const struct oci_mount *m)
 	return on & MOUNT_ATTR_RDONLY;
 }
 
-static bool has_filesystem(const struct facts *f, const char *type)
+static bool is_listed(char *const *v, size_t n, const char *type)
 {
-	for (size_t i = 0; i < f->nfilesystems; i++)
-		if (strcmp(f->filesystems[i], type) == 0)
+	size_t len = strcspn(type, "."); /* "fuse.sshfs" is fuse's */
+
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(v[i], type, len) == 0 && v[i][len] == '\0')
 			return true;
 	return false;
+}
+
+/* One that comes as a module is loaded by the mount; older facts do not tell which do. */
+static bool lacks_filesystem(const struct facts *f, const char *type)
+{
+	static const char *const no_modules[] = { "mqueue", "proc", "sysfs", "devpts", "tmpfs" };
+	bool built_in = f->modules_known;
+
+	for (size_t i = 0; i < ARRAY_LEN(no_modules); i++)
+		built_in |= str_eq(type, no_modules[i]);
+	return f->nfilesystems && built_in && !is_listed(f->filesystems, f->nfilesystems, type) &&
+	       !is_listed(f->loadable, f->nloadable, type);
 }
 
 static void judge_mount(struct build *b, const struct oci_mount *m, const struct op_mount *o)
@@ -221,14 +235,12 @@ static void judge_mount(struct build *b, const struct oci_mount *m, const struct
 			"a bind mount shares its file system: sync, dirsync, lazytime and mand "
 			"have no "
 			"effect");
-	/* A file system that comes as a module is loaded by the mount; only the well-known ones are
-	 * judged. */
-	if (!o->bind && !o->cgroup && b->f->nfilesystems && m->type &&
-		!has_filesystem(b->f, m->type) &&
-		(str_eq(m->type, "mqueue") || str_eq(m->type, "proc") || str_eq(m->type, "sysfs") ||
-			str_eq(m->type, "devpts") || str_eq(m->type, "tmpfs")))
-		refuse(b, KERR_NODE_KERNEL, member(m->at, "type"), "this kernel has no %s",
+	if (!o->bind && !o->cgroup && m->type && lacks_filesystem(b->f, m->type))
+		refuse(b, KERR_NODE_KERNEL, member(m->at, "type"), "this node's kernel has no %s",
 			m->type);
+	if (o->cgroup && !b->f->cgroup_writable)
+		refuse(b, KERR_NODE_PRIVILEGE, member(m->at, "type"),
+			"without rights on cgroups there is none to show");
 }
 
 static void one_mount(struct build *b, const struct oci_mount *m)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* linux.resources -> writes into cgroup files, by one table. docs/CGROUPS.md is made from it. */
 #include "build.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* Where a value stands in struct oci_resources and what the two layouts do with it. */
@@ -132,6 +133,55 @@ static void put_unread(struct build *b, enum cgroup_controller c, const char *fi
 
 	if (op)
 		op->u.write.read_back = false;
+}
+
+static bool in_list(unsigned long n, const char *list)
+{
+	while (*list) {
+		char *end;
+		unsigned long first = strtoul(list, &end, 10), last = first;
+
+		if (end == list)
+			return false;
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (n >= first && n <= last)
+			return true;
+		list = end + (*end == ',');
+	}
+	return false;
+}
+
+/* Each number of @asked; the first that @online lacks, or -1. */
+static long not_online(const char *asked, const char *online)
+{
+	while (*asked && *online) {
+		char *end;
+		unsigned long n = strtoul(asked, &end, 10), last = n;
+
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		for (; n <= last; n++)
+			if (!in_list(n, online))
+				return (long)n;
+		asked = end + (*end == ',');
+		if (end == asked && *end)
+			return -1;
+	}
+	return -1;
+}
+
+static void judge_cpuset(struct build *b, const struct oci_cpu *c)
+{
+	long cpu = c->cpus ? not_online(c->cpus, b->f->cpus_online) : -1,
+	     node = c->mems ? not_online(c->mems, b->f->mems_online) : -1;
+
+	if (cpu >= 0)
+		refuse(b, KERR_NODE_LIMIT, member(c->at, "cpus"),
+			"CPU %ld is not among this node's: %s", cpu, b->f->cpus_online);
+	if (node >= 0)
+		refuse(b, KERR_NODE_LIMIT, member(c->at, "mems"),
+			"memory node %ld is not among this node's: %s", node, b->f->mems_online);
 }
 
 static const char *text_u64(struct build *b, uint64_t v)
@@ -374,6 +424,7 @@ void build_resources(struct build *b)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		one_row(b, &rows[i], res);
+	judge_cpuset(b, &res->cpu);
 	cpu_max(b, &res->cpu);
 	oom_killer(b, &res->memory);
 	block_devices(b, &res->block_io);
