@@ -2,7 +2,7 @@
 it found with what was asked; what this node cannot grant must be the error or the warning that is due.
 matrix.py BUNDLE CGROUP-PARENT [WHICH/OF [NAME...]]: of OF parts of the rows the one that is WHICH (from 0), but all
 that make cgroups beside kapseld are part 0's; status 1 if any row differs."""
-import array, copy, ctypes, fcntl, json, os, re, signal, socket, subprocess, sys, threading
+import array, copy, ctypes, fcntl, json, os, re, signal, socket, subprocess, sys, threading, time
 
 bundle, parent = sys.argv[1], sys.argv[2]
 which, parts = (int(n) for n in (sys.argv[3:4] or ["0/1"])[0].split("/"))
@@ -213,9 +213,17 @@ class rt_budget:
                 f.write("100000")
 
     def __exit__(self, *_):
-        if self.dir and os.path.exists(self.dir + "/cpu.rt_runtime_us"):
-            with open(self.dir + "/cpu.rt_runtime_us", "w") as f:
-                f.write("0")
+        for _ in range(200 if self.dir else 0):  # a child that is gone counts for a moment
+            try:
+                with open(self.dir + "/cpu.rt_runtime_us", "w") as f:
+                    f.write("0")
+            except FileNotFoundError:
+                pass
+            except OSError:
+                time.sleep(0.01)
+                continue
+            break
+        if self.dir:
             remove(self.dir)
 
 
@@ -383,8 +391,8 @@ row("mount option of a file system on a bind: refused", add_mount("/mnt", "bind"
     refused="a bind mount takes no file system option")
 row("mount option sync on a bind: warned", add_mount("/mnt", "bind", ["bind", "sync"], bundle + "-source"), mount_has("/mnt"), warned="a bind mount shares its file system")
 row("mount source missing", add_mount("/mnt", "bind", ["bind"], bundle + "-nowhere"), None, refused="KAPSEL-MOUNT-SOURCE-MISSING")
-for type, more in (("proc", {}), ("sysfs", {}), ("mqueue", {}), ("devpts", {"sup": ["ptmxmode=000"]}), ("tmpfs", {})):
-    row("mount type " + type, add_mount("/mnt", type, ["nosuid", "nodev", "noexec"]), mount_has("/mnt", type=type, flags=["nosuid", "nodev", "noexec"], **more))
+for kind, more in (("proc", {}), ("sysfs", {}), ("mqueue", {}), ("devpts", {"sup": ["ptmxmode=000"]}), ("tmpfs", {})):
+    row("mount type " + kind, add_mount("/mnt", kind, ["nosuid", "nodev", "noexec"]), mount_has("/mnt", type=kind, flags=["nosuid", "nodev", "noexec"], **more))
 row("mount data", add_mount("/mnt", "tmpfs", ["size=64k", "mode=700"]), mount_has("/mnt", sup=["size=64k", "mode=700"]))
 os.makedirs(bundle + "-source", exist_ok=True)
 row("bind, read-only", add_mount("/mnt", "bind", ["bind", "ro", "nosuid", "nodev", "noexec"], bundle + "-source"),
