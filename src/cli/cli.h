@@ -181,7 +181,11 @@ int talk(struct cli *k, enum api_method m, const struct buf *params, const char 
 int talk_ask(
 	struct cli *k, enum api_method m, const struct buf *params, unsigned flags, struct kerr *e);
 /* The next answer of a `more` call on k->client. */
-int talk_next(struct cli *k, struct api_answer *out, deadline d, struct kerr *e);
+int talk_next(
+	struct cli *k, struct api_answer *out, const char *waiting, deadline d, struct kerr *e);
+/* api_receive() that says on a terminal what it waits for. */
+int talk_receive(struct cli *k, struct api_client *c, struct api_answer *out, const char *waiting,
+	deadline d, struct kerr *e);
 /* { "id": ..., "request": ... } is begun in @o; json_end_object() ends it. */
 void talk_begin(struct cli *k, struct json_out *o, const char *id);
 /* The ids that are meant: the operands, or with --all those in one of @states ("running paused";
@@ -225,6 +229,7 @@ struct session_ask {
 	int bundle;  /* fd, or -1 */
 	bool remove; /* --rm */
 };
+void say_warnings(struct cli *k, const struct json *answer);
 /* Carries bytes, signals and the window's size until the end. Return: the exit status, or -1. */
 int session_run(struct cli *k, struct session_ask *ask, struct kerr *e);
 

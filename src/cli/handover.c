@@ -27,7 +27,7 @@ int cmd_hand_over(struct cli *k)
 	while (k->verbatim[words])
 		words++;
 	argv = arena_array(k->a, words + 4, sizeof *argv);
-	argv[n++] = "kapsel-oci";
+	argv[n++] = "kapsel"; /* so that it speaks, and fails, as we do */
 	argv[n++] = args_has(k, F_FACTS) ? "facts" : k->command->name;
 	if (args_has(k, F_JSON) && !args_has(k, F_FACTS) && !given_twice(k, "--json"))
 		argv[n++] = "--json";

@@ -66,10 +66,11 @@ static int for_each(struct cli *k, enum api_method m, const char *states, add_pa
 		CLEANUP_BUF struct buf b = BUF_INIT;
 		const struct json *answer;
 		const char *id = k->args.v[i];
+		CLEANUP_FREE char *waiting = mem_printf("waiting: %s %s", k->command->name, id);
 
 		if (params_for(k, id, add, &b, &e))
 			return cli_fail(k, &e);
-		if (talk(k, m, &b, NULL, &answer, &e) == 0)
+		if (talk(k, m, &b, waiting, &answer, &e) == 0)
 			one_done(k, id, answer);
 		else if (is_missing(&e) && (args_has(k, F_IGNORE) || args_has(k, F_ALL)))
 			kerr_clear(&e); /* with --all: somebody else was quicker */
@@ -176,7 +177,7 @@ static void stop_some(struct cli *k, size_t from, size_t n, int *status)
 		int r = -1;
 
 		if (clients[i])
-			r = api_receive(clients[i], k->a, &first, k->until, &e);
+			r = talk_receive(k, clients[i], &first, waiting, k->until, &e);
 		if (clients[i] == NULL || (r && api_client_lost(clients[i]))) {
 			kerr_clear(&e);
 			r = talk(k, API_STOP, &params[i], waiting, &answer, &e);
@@ -242,6 +243,10 @@ static int wait_all(struct cli *k, const struct json **answers, bool *done, stru
 	while (left) {
 		CLEANUP_BUF struct buf b = BUF_INIT;
 		struct api_answer answer = { .continues = true };
+		CLEANUP_FREE char *waiting =
+			left == 1 && k->args.n == 1
+				? mem_printf("waiting for %s", k->args.v[0])
+				: mem_printf("waiting for %zu containers", left);
 
 		wait_params(k, &b, done);
 		if (talk_ask(k, API_WAIT, &b, API_MORE, e))
@@ -249,7 +254,7 @@ static int wait_all(struct cli *k, const struct json **answers, bool *done, stru
 		while (left && answer.continues) {
 			size_t i;
 
-			if (talk_next(k, &answer, k->until, e))
+			if (talk_next(k, &answer, waiting, k->until, e))
 				break;
 			i = which(k, json_get_string(answer.params, "id", ""), done);
 			if (i == k->args.n)

@@ -68,12 +68,29 @@ static void add_container(struct cli *k, struct table *t, const struct json *c)
 	table_add(t, json_get_string(c, "bundle", NULL));
 }
 
+/* An id that was asked for and did not come. */
+static int list_missing(struct cli *k, const bool *seen, struct kerr *e)
+{
+	for (size_t i = 0; i < k->args.n; i++)
+		if (!seen[i])
+			return kerr_fail(
+				e, KERR_NOT_FOUND, 0, "there is no container %s", k->args.v[i]);
+	return 0;
+}
+
+static void list_seen(struct cli *k, const char *id, bool *seen)
+{
+	for (size_t i = 0; i < k->args.n; i++)
+		seen[i] |= str_eq(k->args.v[i], id);
+}
+
 static int list(struct cli *k, struct kerr *e)
 {
 	static const char *const head[] = { "ID", "STATE", "PID", "EXIT", "SINCE", "BUNDLE", NULL };
 	struct table t = { .head = head, .columns = 6 };
 	struct json_out o = JSON_OUT_PRETTY(&k->out);
 	bool json = args_has(k, F_JSON), quiet = args_has(k, F_QUIET);
+	bool *seen = arena_array(k->a, k->args.n + 1, sizeof *seen);
 	const char *after = NULL;
 
 	if (json)
@@ -90,6 +107,7 @@ static int list(struct cli *k, struct kerr *e)
 		}
 		json_each(c, json_get(page, "containers"))
 		{
+			list_seen(k, json_get_string(c, "id", ""), seen);
 			if (json)
 				json_add_value(&o, c);
 			else if (quiet)
@@ -106,7 +124,7 @@ static int list(struct cli *k, struct kerr *e)
 		table_show(k, &t);
 	}
 	vec_free(&t.cells);
-	return 0;
+	return list_missing(k, seen, e);
 }
 
 int cmd_list(struct cli *k)
@@ -359,7 +377,7 @@ static int log_stream(struct cli *k, const char **last, struct kerr *e)
 		int r;
 
 		k->a = one;
-		r = talk_next(k, &answer, k->until, e);
+		r = talk_next(k, &answer, NULL, k->until, e);
 		k->a = kept;
 		if (r || log_piece(k, answer.params, seen, &at, e))
 			return -1;
@@ -502,7 +520,7 @@ int cmd_stats(struct cli *k)
 		CLEANUP_ARENA struct arena *one = arena_new();
 
 		k->a = one;
-		if (talk_next(k, &answer, k->until, &e)) {
+		if (talk_next(k, &answer, NULL, k->until, &e)) {
 			k->a = kept;
 			return cli_fail(k, &e);
 		}
@@ -568,7 +586,7 @@ static void show_events(struct cli *k, const struct json *answer)
 	}
 }
 
-static int watch(struct cli *k, const char **cursor, struct kerr *e)
+static int watch(struct cli *k, const char **cursor, bool *any, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	struct json_out o = JSON_OUT(&b);
@@ -587,7 +605,7 @@ static int watch(struct cli *k, const char **cursor, struct kerr *e)
 		int r;
 
 		k->a = one;
-		r = talk_next(k, &answer, k->until, e);
+		r = talk_next(k, &answer, NULL, k->until, e);
 		k->a = kept;
 		if (r)
 			return -1;
@@ -595,8 +613,28 @@ static int watch(struct cli *k, const char **cursor, struct kerr *e)
 			log_warning("events since the cursor are no longer all there");
 		show_events(k, answer.params);
 		*cursor = arena_strdup(k->a, json_get_string(answer.params, "cursor", ""));
+		*any = json_get(answer.params, "events") && json_get(answer.params, "events")->n;
 		if (out_flush(k))
 			return kerr_fail(e, KERR_PATH_WRITE, 0, "the reader of the events is gone");
+	}
+	return 0;
+}
+
+/* Without a cursor: from the journal's first entry on, as far as it is there. */
+static int past_events(struct cli *k, const char *cursor, struct kerr *e)
+{
+	bool any = true;
+
+	if (cursor == NULL) {
+		if (watch(k, &cursor, &any, e))
+			return -1;
+		cursor = arena_printf(k->a, "%.*s:0", (int)strcspn(cursor, ":"), cursor);
+		any = true;
+	}
+	for (const char *before = NULL; any && !str_eq(before, cursor);) {
+		before = cursor;
+		if (watch(k, &cursor, &any, e))
+			return -1;
 	}
 	return 0;
 }
@@ -605,8 +643,11 @@ int cmd_events(struct cli *k)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	const char *cursor = args_value(k, F_CURSOR);
+	bool any;
 
-	while (watch(k, &cursor, &e)) {
+	if (args_has(k, F_NO_FOLLOW))
+		return past_events(k, cursor, &e) ? cli_fail(k, &e) : 0;
+	while (watch(k, &cursor, &any, &e)) {
 		if (k->client || e.code == KERR_DAEMON_DENIED || k->cut == 0)
 			return cli_fail(k, &e);
 		if (e.code == KERR_DAEMON_MISSING && e.sys)

@@ -225,7 +225,7 @@ static void show_new(struct cli *k, const struct json *answer)
 		buf_addf(&k->out, "%s\n", json_get_string(answer, "id", ""));
 }
 
-static void say_warnings(struct cli *k, const struct json *answer)
+void say_warnings(struct cli *k, const struct json *answer)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 
@@ -244,18 +244,20 @@ static void say_warnings(struct cli *k, const struct json *answer)
 }
 
 /* Without streams: create, and run --detach. */
-static int make(struct cli *k, enum api_method m, struct buf *b, int bundle, struct kerr *e)
+static int make(
+	struct cli *k, const char *id, enum api_method m, struct buf *b, int bundle, struct kerr *e)
 {
 	struct json_out o = { .b = b, .depth = 1, .comma = true };
-	deadline d = talk_deadline(k);
-	const struct json *answer;
+	CLEANUP_FREE char *waiting = mem_printf("waiting for %s to be made", id);
+	struct api_answer answer;
 
 	json_put_u64(&o, "bundleFd", 0);
 	json_end_object(&o);
 	for (;;) {
 		if (talk_connect(k, e))
 			return -1;
-		if (api_call(k->client, k->a, m, b->data, &bundle, 1, &answer, d, e) == 0)
+		if (api_send(k->client, m, b->data, 0, &bundle, 1, talk_deadline(k), e) == 0 &&
+			talk_receive(k, k->client, &answer, waiting, k->until, e) == 0)
 			break;
 		if (!api_client_lost(k->client))
 			return -1;
@@ -263,8 +265,8 @@ static int make(struct cli *k, enum api_method m, struct buf *b, int bundle, str
 		k->client = NULL;
 		k->cut = clock_mono_ns();
 	}
-	say_warnings(k, answer);
-	show_new(k, answer);
+	say_warnings(k, answer.params);
+	show_new(k, answer.params);
 	return 0;
 }
 
@@ -320,7 +322,7 @@ static int run_or_create(struct cli *k, bool start, struct kerr *e)
 		return run_alone(k, id, &b, fd_take(&bundle), e);
 	if (start && !args_has(k, F_DETACH))
 		return run_here(k, id, &b, fd_take(&bundle), e);
-	return make(k, start ? API_RUN : API_CREATE, &b, bundle, e);
+	return make(k, id, start ? API_RUN : API_CREATE, &b, bundle, e);
 }
 
 int cmd_run(struct cli *k)

@@ -408,6 +408,7 @@ static void on_started(struct session *s, const struct json *p)
 {
 	s->started = true;
 	s->unheard = 0;
+	say_warnings(s->k, p);
 	far_close(s); /* now only the container holds them: their end is its end */
 	s->id = json_get_string(p, "id", s->id);
 	s->uid = json_get_string(p, "uid", NULL);

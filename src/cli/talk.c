@@ -60,22 +60,22 @@ static void progress(const char *waiting, unsigned seconds, bool end)
 	fd_write_all(2, b.data, b.len);
 }
 
-/* api_receive() that says on a terminal what it waits for. */
-static int receive(
-	struct cli *k, struct api_answer *out, const char *waiting, deadline d, struct kerr *e)
+int talk_receive(struct cli *k, struct api_client *c, struct api_answer *out, const char *waiting,
+	deadline d, struct kerr *e)
 {
 	unsigned seconds = 0;
 	bool shown = false;
 	int r;
 
 	if (waiting == NULL || args_has(k, F_QUIET) || !isatty(2))
-		return api_receive(k->client, k->a, out, d, e);
+		return api_receive(c, k->a, out, d, e);
 	for (;;) {
 		deadline step = deadline_in_ms(PROGRESS_MS);
 
-		r = api_receive(k->client, k->a, out, step < d ? step : d, e);
+		out->params = NULL;
+		r = api_receive(c, k->a, out, step < d ? step : d, e);
 		if (r == 0 || e->code != KERR_TIMEOUT || out->params || deadline_passed(d))
-			break;
+			break; /* with parameters it is kapseld that says Timeout */
 		kerr_clear(e);
 		progress(waiting, ++seconds, false);
 		shown = true;
@@ -103,7 +103,7 @@ int talk(struct cli *k, enum api_method m, const struct buf *params, const char 
 		if (talk_connect(k, e))
 			return -1;
 		if (api_send(k->client, m, params ? params->data : NULL, 0, NULL, 0, d, e) == 0 &&
-			receive(k, &answer, waiting, d, e) == 0)
+			talk_receive(k, k->client, &answer, waiting, d, e) == 0)
 			break;
 		if (!api_client_lost(k->client))
 			return -1;
@@ -130,9 +130,10 @@ int talk_ask(
 	}
 }
 
-int talk_next(struct cli *k, struct api_answer *out, deadline d, struct kerr *e)
+int talk_next(
+	struct cli *k, struct api_answer *out, const char *waiting, deadline d, struct kerr *e)
 {
-	if (api_receive(k->client, k->a, out, d, e) == 0) {
+	if (talk_receive(k, k->client, out, waiting, d, e) == 0) {
 		k->cut = 0;
 		return 0;
 	}

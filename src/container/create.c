@@ -27,6 +27,9 @@ enum { TURN_MS = 60000, GONE_MS = 10000 };
 
 int step_failed(const struct op *op, struct kerr *e)
 {
+	/* The program is looked for with the check; that it is not there is no difference found. */
+	if (op->kind == OP_CHECK && (e->code == KERR_EXEC_NOT_FOUND || e->code == KERR_EXEC_DENIED))
+		return -1;
 	kerr_step(e, "%s[%u] %s", op_kind_name(op->kind), op->nth, op->target ? op->target : "");
 	if (op->pointer && e->pointer == NULL)
 		kerr_at(e, op->pointer, op->line, op->column);

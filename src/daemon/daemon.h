@@ -112,6 +112,7 @@ struct waiter {
 struct container {
 	char *id;
 	char uid[UID_TEXT], digest[65];
+	char writes[40]; /* to this root file system: device and inode, or "" */
 	uint32_t instance;
 	enum life life;
 	bool terminal, auto_remove, no_log, poststop, removing, reported;

@@ -658,6 +658,7 @@ static int write_record(struct container *c, int dir, struct kerr *e)
 	json_put_u64(&o, "instance", c->instance);
 	json_put_u64(&o, "createdNs", c->created);
 	json_put_bool(&o, "poststop", c->poststop);
+	json_put_string(&o, "writes", c->writes);
 	buf_addc(&b, ',');
 	buf_adds(&b, c->fixed);
 	json_end_object(&o);
@@ -689,15 +690,39 @@ static int send_watch(struct job *j, const struct policy *p, struct kerr *e)
 	return link_order_quiet(j->m, &m, e);
 }
 
+/* Somebody else who writes to the root file system of @c. */
+static const struct container *other_writer(const struct daemon *d, const struct container *c)
+{
+	for (size_t i = 0; *c->writes && i < d->all.n; i++) {
+		const struct container *other = d->all.v[i];
+
+		if (other != c && other->life != LIFE_STOPPED && str_eq(other->writes, c->writes))
+			return other;
+	}
+	return NULL;
+}
+
 static void read_warnings(struct job *j, const char *text)
 {
 	struct json_out o = JSON_OUT(&j->warnings);
 	CLEANUP_ARENA struct arena *a = arena_new();
 	const struct json *list = text ? json_parse(a, text, strlen(text), NULL, NULL) : NULL;
+	const struct container *other = other_writer(j->d, j->c);
 
-	if (list == NULL || list->n == 0)
+	if (other == NULL && (list == NULL || list->n == 0))
 		return;
 	json_begin_array(&o);
+	if (other) {
+		CLEANUP_ERR struct kerr e = KERR_INIT;
+
+		kerr_fail(&e, KERR_CONFIG_CONFLICT, 0,
+			"%s writes to the same root file system: --volatile gives each its own "
+			"layer",
+			other->id);
+		json_begin_object(&o);
+		json_put_kerr(&o, &e);
+		json_end_object(&o);
+	}
 	json_each(w, list)
 	{
 		CLEANUP_ERR struct kerr e = KERR_INIT;
@@ -747,6 +772,8 @@ static void go_on(struct job *j)
 	text = wire_get_str(in, TAG_ANNOTATIONS);
 	an = text ? json_parse(a, text, strlen(text), NULL, NULL) : NULL;
 	policy_of(j, asked, an, wire_get_str(in, TAG_STOP_SIGNAL), &p);
+	text = wire_get_str(in, TAG_ROOTFS);
+	snprintf(c->writes, sizeof c->writes, "%s", text ? text : "");
 	read_warnings(j, wire_get_str(in, TAG_WARNINGS));
 	if (wire_get_u64(in, TAG_FLAGS, 0) & WIRE_TERMINAL)
 		j->flags |= WIRE_TERMINAL;

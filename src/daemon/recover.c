@@ -20,7 +20,7 @@ static void keep_fixed(struct container *c, const struct json *root)
 	{
 		if (str_eq(v->key, "kapsel") || str_eq(v->key, "id") || str_eq(v->key, "uid") ||
 			str_eq(v->key, "instance") || str_eq(v->key, "createdNs") ||
-			str_eq(v->key, "poststop"))
+			str_eq(v->key, "poststop") || str_eq(v->key, "writes"))
 			continue;
 		json_key(&o, v->key);
 		json_add_value(&o, v);
@@ -51,6 +51,7 @@ static struct container *from_record(struct daemon *d, const char *id, const str
 	c->created = json_get_u64(root, "createdNs", 0);
 	c->terminal = json_get_bool(root, "terminal", false);
 	snprintf(c->digest, sizeof c->digest, "%s", json_get_string(root, "digest", ""));
+	snprintf(c->writes, sizeof c->writes, "%s", json_get_string(root, "writes", ""));
 	c->request = request ? mem_strdup(request) : NULL;
 	read_policy(c, root);
 	keep_fixed(c, root);

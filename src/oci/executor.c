@@ -177,8 +177,25 @@ static void put_process(struct executor *x, struct wire_out *m)
 	wire_str(m, TAG_USER, user);
 }
 
+/* The directory that the container writes to, by a name that is the same whatever its path; or "".
+ */
+static void written_root(const struct executor *x, struct buf *out)
+{
+	const struct oci_spec *s = &x->j.spec;
+	CLEANUP_FD int fd = -1;
+	struct stat st;
+
+	if (s->root.readonly || x->flags & WIRE_VOLATILE || s->root.path == NULL)
+		return;
+	fd = path_host_dir(x->j.bundle_dir, s->root.path, NULL);
+	if (fd >= 0 && fd_stat(fd, &st, NULL) == 0)
+		buf_addf(out, "%llx:%llx", (unsigned long long)st.st_dev,
+			(unsigned long long)st.st_ino);
+}
+
 static int prepared(struct executor *x, struct kerr *e)
 {
+	CLEANUP_BUF struct buf written = BUF_INIT;
 	CLEANUP_BUF struct buf annotations = BUF_INIT;
 	CLEANUP_BUF struct buf warnings = BUF_INIT;
 	struct json_out o = JSON_OUT(&annotations), w = JSON_OUT(&warnings);
@@ -206,7 +223,8 @@ static int prepared(struct executor *x, struct kerr *e)
 	wire_bytes(&m, TAG_ANNOTATIONS, annotations.data, annotations.len);
 	wire_bytes(&m, TAG_WARNINGS, warnings.data, warnings.len);
 	wire_str(&m, TAG_STOP_SIGNAL, stop);
-	wire_str(&m, TAG_ROOTFS, x->j.spec.root.path);
+	written_root(x, &written);
+	wire_str(&m, TAG_ROOTFS, buf_str(&written));
 	wire_str(&m, TAG_DIGEST, x->j.digest);
 	wire_u64(&m, TAG_FLAGS,
 		(x->j.spec.process.terminal ? WIRE_TERMINAL : 0) |

@@ -15,6 +15,7 @@ enum { MOST_ENV = 4096, DELETE_MS = 10000, CONFIG_BYTES = 4 << 20 };
 
 struct options {
 	/* global */
+	const char *program; /* "kapsel", when that has handed over */
 	const char *root, *log, *log_format;
 	bool debug, systemd_cgroup, version, help;
 	/* of a command */
@@ -137,6 +138,19 @@ static int set_flag(struct options *o, const struct flag *f, const char *value, 
 	return 0;
 }
 
+static int unknown_flag(
+	const struct flag *t, size_t n, const char *word, const char *name, struct kerr *e)
+{
+	CLEANUP_FREE char *bare = mem_strndup(name, strcspn(name, "="));
+	const char *near = NULL;
+
+	for (size_t i = 0; i < n && strlen(bare) > 2; i++)
+		if (str_distance(t[i].name, bare, 2) <= 2)
+			near = t[i].name;
+	return kerr_fail(e, KERR_USAGE, 0, "flag provided but not defined: %s%s%s%s", word,
+		near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
+}
+
 /* One or two dashes, "=value" or the next word; stops at the first word that is no flag. */
 static int read_flags(struct options *o, const struct flag *t, size_t n, int *argc, char ***argv,
 	bool anywhere, struct kerr *e)
@@ -164,8 +178,7 @@ static int read_flags(struct options *o, const struct flag *t, size_t n, int *ar
 			strcspn(name, "=") == 1)
 			f = find_flag(t, n, "format", 6);
 		if (f == NULL)
-			return kerr_fail(
-				e, KERR_USAGE, 0, "flag provided but not defined: %s", word);
+			return unknown_flag(t, n, word, name, e);
 		if (set_flag(o, f,
 			    equal					    ? equal + 1
 			    : f->kind == FLAG_BOOL || f->kind == FLAG_MAYBE ? NULL
@@ -1253,7 +1266,7 @@ static void report(const struct options *o, const struct kerr *e)
 	} else if (fd >= 0 && write(fd, record.data, record.len) < 0) {
 		fputs("kapsel-oci: the log cannot be written\n", stderr);
 	}
-	fprintf(stderr, "kapsel-oci: %s", buf_str(&text));
+	fprintf(stderr, "%s: %s", o->program ? o->program : "kapsel-oci", buf_str(&text));
 }
 
 static const struct command *find_command(const char *name, struct kerr *e)
@@ -1305,7 +1318,8 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	if (read_flags(o, flags, ARRAY_LEN(flags), &argc, &argv, !c->flags_first, e))
 		return -1;
 	if (argc < c->min || argc > c->max)
-		return kerr_fail(e, KERR_USAGE, 0, "kapsel-oci %s %s", c->name, c->args);
+		return kerr_fail(e, KERR_USAGE, 0, "%s %s %s",
+			o->program ? o->program : "kapsel-oci", c->name, c->args);
 	return c->run(o, argc, argv, e);
 }
 
@@ -1336,9 +1350,13 @@ int main(int argc, char **argv)
 
 	log_to(NULL, (void *)(uintptr_t) "kapsel-oci", LOG_WARNING);
 	signal(SIGPIPE, SIG_IGN);
+	if (str_eq(argv[0], "kapsel"))
+		o.program = argv[0];
 	rc = run(&o, argc - 1, argv + 1, &e);
 	if (rc < 0) {
 		report(&o, &e);
+		if (e.code == KERR_USAGE && o.program)
+			return 2;
 		return o.failure ? o.failure : 1;
 	}
 	fflush(stdout);

@@ -189,7 +189,11 @@ class Peer:
 
     def do_Watch(self, p):
         e = {"number": 5, "time": "2026-01-01T00:00:00Z", "type": "exited", "id": "a", "exit": certificate(3)}
-        self.say(parameters={"cursor": "j:5", "resync": False, "complete": True, "events": [e]})
+        cursor = p.get("cursor")
+        if cursor is None:
+            self.say(parameters={"cursor": "j:5", "resync": False, "complete": True, "snapshot": []})
+        else:
+            self.say(parameters={"cursor": "j:5", "resync": False, "complete": True, "events": [e] if cursor == "j:0" else []})
 
     def do_Delete(self, p):
         if p["id"] == "busy":
