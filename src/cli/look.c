@@ -12,6 +12,8 @@ static void list_params(struct cli *k, const char *after, struct buf *b)
 	struct json_out o = JSON_OUT(b);
 
 	json_begin_object(&o);
+	if (!args_has(k, F_JSON))
+		json_put_bool(&o, "brief", true);
 	if (k->args.n) {
 		json_key(&o, "filter");
 		json_begin_object(&o);
@@ -33,10 +35,9 @@ static void list_params(struct cli *k, const char *after, struct buf *b)
 
 static const char *exit_text(struct cli *k, const struct json *container)
 {
-	const struct json *last = json_get(container, "exits");
+	const struct json *last = json_get(container, "exit");
 	const char *sig;
 
-	last = last ? last->first : NULL;
 	if (last == NULL || str_eq(json_get_string(container, "state", ""), "running"))
 		return NULL;
 	sig = json_get_string(last, "signal", NULL);
@@ -105,7 +106,7 @@ static int list(struct cli *k, struct kerr *e)
 			buf_reset(&k->out);
 			return -1;
 		}
-		json_each(c, json_get(page, "containers"))
+		json_each(c, json_get(page, json ? "containers" : "brief"))
 		{
 			list_seen(k, json_get_string(c, "id", ""), seen);
 			if (json)

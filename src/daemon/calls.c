@@ -496,6 +496,7 @@ static void call_list(struct daemon *d, struct api_call *call)
 	uint64_t size = json_get_u64(page, "size", PAGE_MOST), n = 0;
 	size_t i = after ? container_place(d, after) : 0;
 	const struct container *last = NULL;
+	bool brief = json_get_bool(p, "brief", false);
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	struct json_out o = JSON_OUT(&b);
 
@@ -508,11 +509,19 @@ static void call_list(struct daemon *d, struct api_call *call)
 	json_begin_object(&o);
 	json_key(&o, "containers");
 	json_begin_array(&o);
+	if (brief) {
+		json_end_array(&o);
+		json_key(&o, "brief");
+		json_begin_array(&o);
+	}
 	for (; i < d->all.n && n < size; i++) {
 		if (!wanted(d->all.v[i], filter))
 			continue;
 		last = d->all.v[i];
-		container_json(d, &o, last, false);
+		if (brief)
+			container_brief(&o, last);
+		else
+			container_json(d, &o, last, false);
 		n++;
 	}
 	json_end_array(&o);

@@ -73,6 +73,7 @@ void container_drop(struct daemon *d, struct container *c)
 	link_close(c->monitor);
 	early_free(c);
 	free(c->id);
+	free(c->bundle);
 	free(c->fixed);
 	free(c->exit);
 	free(c->request);
@@ -129,19 +130,23 @@ static void put_exits(struct daemon *d, struct json_out *o, const struct contain
 
 static void put_cgroup(struct daemon *d, struct json_out *o, const struct container *c)
 {
-	struct cgroup *cg;
+	CLEANUP_FD int dir = c->life == LIFE_STOPPED ? -1 : container_dir(d, c, NULL);
+	CLEANUP_FREE char *path = NULL;
+	struct store_oci oci;
 
-	if (c->life == LIFE_STOPPED || container_cgroup(d, c, &cg, NULL))
+	if (dir < 0 || store_oci_read(dir, &oci, NULL))
 		return;
-	json_put_string(o, "cgroup", cgroup_path(cg));
-	cgroup_free(cg);
+	if (oci.cgroup && *oci.cgroup) { /* its first line is the path */
+		path = mem_strndup(oci.cgroup, strcspn(oci.cgroup, "\n"));
+		json_put_string(o, "cgroup", path);
+	}
+	store_oci_free(&oci);
 }
 
-void container_json(struct daemon *d, struct json_out *o, const struct container *c, bool whole)
+static void put_life(struct json_out *o, const struct container *c)
 {
 	bool live = c->life != LIFE_STOPPED && c->life != LIFE_REMOVED;
 
-	json_begin_object(o);
 	json_put_string(o, "id", c->id);
 	json_put_string(o, "uid", c->uid);
 	json_put_u64(o, "instance", c->instance);
@@ -150,6 +155,24 @@ void container_json(struct daemon *d, struct json_out *o, const struct container
 		json_put_i64(o, "pid", c->pid);
 	put_time(o, "created", c->created);
 	put_time(o, "started", c->started);
+}
+
+void container_brief(struct json_out *o, const struct container *c)
+{
+	json_begin_object(o);
+	put_life(o, c);
+	json_put_string(o, "bundle", c->bundle ? c->bundle : "");
+	if (c->exit) {
+		json_key(o, "exit");
+		json_add_raw(o, c->exit, strlen(c->exit));
+	}
+	json_end_object(o);
+}
+
+void container_json(struct daemon *d, struct json_out *o, const struct container *c, bool whole)
+{
+	json_begin_object(o);
+	put_life(o, c);
 	if (c->fixed && *c->fixed) {
 		buf_addc(o->b, ',');
 		buf_adds(o->b, c->fixed);

@@ -120,6 +120,7 @@ struct container {
 	uint64_t stop_ms;
 	pid_t pid;
 	uint64_t start_time, created, started;
+	char *bundle;  /* its path */
 	char *fixed;   /* the members of its JSON object that never change */
 	char *exit;    /* its certificate as JSON without the last lines, or NULL */
 	char *request; /* of its creation */
@@ -135,6 +136,7 @@ struct container *container_find(struct daemon *d, const char *id);
 size_t container_place(struct daemon *d, const char *id); /* of it, or of the next one */
 struct container *container_add(struct daemon *d, const char *id, const char *uid);
 void container_drop(struct daemon *d, struct container *c); /* from the list; frees it */
+void container_brief(struct json_out *o, const struct container *c);
 void container_json(struct daemon *d, struct json_out *o, const struct container *c, bool whole);
 int container_dir(struct daemon *d, const struct container *c, struct kerr *e);
 int container_cgroup(

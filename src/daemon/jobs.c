@@ -791,6 +791,7 @@ static void go_on(struct job *j)
 	c->stop_ms = p.ms;
 	put_fixed(j, &o, in, an, &p);
 	c->fixed = buf_take(&fixed);
+	c->bundle = mem_strdup(j->bundle_path ? j->bundle_path : "");
 	if (write_record(c, j->run_dir, &e) || send_watch(j, &p, &e)) {
 		job_failed(j, &e);
 		return;

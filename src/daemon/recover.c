@@ -53,6 +53,7 @@ static struct container *from_record(struct daemon *d, const char *id, const str
 	snprintf(c->digest, sizeof c->digest, "%s", json_get_string(root, "digest", ""));
 	snprintf(c->writes, sizeof c->writes, "%s", json_get_string(root, "writes", ""));
 	c->request = request ? mem_strdup(request) : NULL;
+	c->bundle = mem_strdup(json_get_string(root, "bundle", ""));
 	read_policy(c, root);
 	keep_fixed(c, root);
 	return c;

@@ -170,10 +170,14 @@ class Peer:
                      continues=n + 1 < len(ids))
 
     def do_List(self, p):
-        if p.get("page", {}).get("after"):
-            self.say(parameters={"containers": [container("c", "stopped")]})
-        else:
-            self.say(parameters={"containers": [container("a"), container("b", "paused")], "next": "b"})
+        first = not p.get("page", {}).get("after")
+        page = [container("a"), container("b", "paused")] if first else [container("c", "stopped")]
+        answer = {"containers": page}
+        if p.get("brief"):
+            answer = {"containers": [], "brief": [
+                {**{k: c[k] for k in c if k in ("id", "uid", "instance", "state", "pid", "bundle", "created", "started")},
+                 **({"exit": c["exits"][0]} if c["exits"] else {})} for c in page]}
+        self.say(parameters={**answer, **({"next": "b"} if first else {})})
 
     def do_Get(self, p):
         if p["id"] not in "abc":
