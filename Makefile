@@ -1,4 +1,4 @@
-# make | deps | demo | check | check-vm | lint | format | bench | fuzz | fields | install | clean
+# make | deps | demo | check | check-san | check-vm | coverage | lint | format | bench | fuzz | fields | install | clean
 # with V=1 SAN=1 COV=1 CC= MUSL= DESTDIR= PREFIX=
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
@@ -80,6 +80,10 @@ deps: ; $(Q)tests/tools/deps
 need-deps: ; $(Q)tests/tools/deps --if-missing
 demo: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/demo/run $(abspath $(B)/bin)
 check: need-deps ; $(Q)$(MAKE) --no-print-directory all tests && tests/run $(B)
+check-san: need-deps
+	$(Q)$(MAKE) --no-print-directory SAN=1 CFLAGS='-O1 -g' tests build/san/bin/kapsel-monitor
+	$(Q)tests/run build/san $$(find build/san/tests/unit -type f -executable -name 'test_*')
+coverage: need-deps ; $(Q)tests/tools/coverage
 check-vm: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/run-vm $(B)
 lint: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/lint/run $(B)
 bench: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/bench/run $(B)
@@ -92,6 +96,6 @@ install: all
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/libexec/kapsel $(B)/bin/kapsel-monitor
 	for s in 1 5 7 8; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$$s docs/man/*.$$s; done
 clean: ; $(Q)rm -rf build
-.PHONY: all tests deps need-deps demo check check-vm lint bench fuzz fields format install clean FORCE
+.PHONY: all tests deps need-deps demo check check-san check-vm coverage lint bench fuzz fields format install clean FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
