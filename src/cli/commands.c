@@ -214,7 +214,7 @@ static const struct flag flags[F_COUNT] = {
 		.help = "run only: bring a kapseld of its own for this one call",
 		.on = ON_ALL },
 	[F_HELP] = { .letter = 'h', .name = "help", .help = "explain the command", .on = ON_ALL },
-	[F_VERSION] = { .name = "version", .help = "print the versions", .on = ON_ALL },
+	[F_VERSION] = { .name = "version", .help = "print this program's version", .on = ON_ALL },
 
 	[F_ID] = { .name = "id",
 		.alias = "name",

@@ -755,7 +755,9 @@ int cmd_version(struct cli *k)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	const struct json *daemon = NULL;
-	bool failed = talk(k, API_NODE_INFO, NULL, NULL, &daemon, &e) != 0;
+	/* kapsel --version is about this program alone, as it is elsewhere. */
+	bool failed =
+		!args_has(k, F_VERSION) && talk(k, API_NODE_INFO, NULL, NULL, &daemon, &e) != 0;
 
 	if (args_has(k, F_JSON)) {
 		version_json(k, daemon);

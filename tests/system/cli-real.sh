@@ -53,6 +53,9 @@ is "info shows all that kapseld --check verifies" "$(kapsel info --json | jq -r 
 	"$(kapseld --check --config "$T/kapseld.json" | grep -E '^[a-z0-9 ]+ (ok|missing|degraded) ' | sed -E 's/ +(ok|missing|degraded) .*//')"
 is "and as text" "$(kapsel info | sed -n '/^node:/,$s/^  \([^:]*\):.*/\1/p')" "$(kapsel info --json | jq -r '.check.findings[].name')"
 
+is "--version needs no daemon" "$(st kapsel -H "$T/none" --version) $(cut -d' ' -f1,2 "$T/o")" "0 kapsel 0.1.0"
+is "version does" "$(st kapsel -H "$T/none" version)" 1
+
 # a terminal
 kapsel run -d --id deaf "$T/deaf" >"$T/o"
 like "a long wait shows its progress on a terminal" "$(on-terminal kapsel stop -t 2 deaf)" 'waiting for deaf to stop \(1 s\)'

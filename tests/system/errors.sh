@@ -94,7 +94,7 @@ refused KAPSEL-MOUNT-IDMAP '.mounts += [{"destination": "/tmp", "source": "/sys/
 	"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}]'
 refused KAPSEL-DEVICE '.linux.devices = [{"path": "/sys/kernel/extra", "type": "c", "major": 1, "minor": 5}]
 	| (.mounts[] | select(.destination == "/sys")).options = ["nosuid"]'
-refused KAPSEL-CGROUP '.linux.resources.cpu = {"cpus": "999"}'
+refused KAPSEL-CGROUP '.linux.resources.cpu = {"period": 5}' # the kernel's least is 1000
 bundle busy 'sleep 60'
 kapsel run -d --id busy "$T/busy" >"$T/out"
 refused KAPSEL-CGROUP-BUSY ".linux.cgroupsPath = \"/$CG/busy\""
