@@ -109,6 +109,7 @@ int str_to_ms(const char *s, uint64_t *out_ms) MUST_CHECK;
 int str_to_bytes(const char *s, uint64_t *out) MUST_CHECK;
 /* Escapes control bytes, C1, 0x7f, bad UTF-8 and backslash as \xNN and \\ : safe on a terminal. */
 void buf_add_escaped(struct buf *b, const char *s, size_t len);
+void buf_add_unescaped(struct buf *b, const char *s, size_t len); /* the other way */
 
 /**
  * id_is_valid() - may @id name a container of kapseld?

@@ -82,6 +82,28 @@ void buf_add_escaped(struct buf *b, const char *s, size_t len)
 	}
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void buf_add_unescaped(struct buf *b, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		int high =
+			i + 3 < len && s[i] == '\\' && s[i + 1] == 'x' ? hex_digit(s[i + 2]) : -1;
+		int low = high < 0 ? -1 : hex_digit(s[i + 3]);
+
+		if (low >= 0) {
+			buf_addc(b, (char)(high << 4 | low));
+			i += 4;
+		} else {
+			i += s[i] == '\\' && i + 1 < len && s[i + 1] == '\\';
+			buf_addc(b, s[i++]);
+		}
+	}
+}
+
 enum { DISTANCE_MOST = 64 };
 
 size_t str_distance(const char *a, const char *b, size_t limit)

@@ -3,6 +3,7 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- list
  * --------------------------------------------------------------------------------------------- */
@@ -323,6 +324,29 @@ static int log_params(struct cli *k, const char *since, struct buf *b, struct ke
 	return 0;
 }
 
+/* Byte for byte into a pipe; on a terminal nothing of it is a command, tabs are left. */
+static void log_text(struct buf *b, const struct json *text, bool is_escaped, bool tty)
+{
+	const char *s = text->text, *end = s + text->len;
+
+	if (is_escaped && tty) {
+		buf_add(b, s, text->len);
+	} else if (is_escaped) {
+		buf_add_unescaped(b, s, text->len);
+	} else if (tty) {
+		for (; s < end; s += s < end) {
+			const char *tab = memchr(s, '\t', (size_t)(end - s));
+
+			buf_add_escaped(b, s, (size_t)((tab ? tab : end) - s));
+			if (tab)
+				buf_addc(b, '\t');
+			s = tab ? tab : end;
+		}
+	} else {
+		buf_add(b, s, text->len);
+	}
+}
+
 static void log_one(struct cli *k, const struct json *l, struct buf *err)
 {
 	struct buf *b = str_eq(json_get_string(l, "stream", ""), "stderr") ? err : &k->out;
@@ -338,7 +362,8 @@ static void log_one(struct cli *k, const struct json *l, struct buf *err)
 	if (args_has(k, F_TIMESTAMPS))
 		buf_addf(b, "%s ", json_get_string(l, "time", "-"));
 	if (text)
-		buf_add(b, text->text, text->len);
+		log_text(b, text, json_get_bool(l, "escaped", false),
+			isatty(b == &k->out ? STDOUT_FILENO : STDERR_FILENO));
 	if (!json_get_bool(l, "partial", false))
 		buf_addc(b, '\n');
 }

@@ -51,11 +51,20 @@ static void follower_gone(struct api_call *call, void *arg)
 
 static void put_line(struct json_out *o, const struct log_record *r)
 {
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	bool strange = memchr(r->text, '\0', r->len) || !str_is_utf8(r->text, r->len);
+
 	json_begin_object(o);
 	json_put_string(o, "time", r->time);
 	json_put_string(o, "stream", r->stream == LOG_STDOUT ? "stdout" : "stderr");
 	json_key(o, "text");
-	json_add_bytes(o, r->text, r->len);
+	if (strange) {
+		buf_add_escaped(&text, r->text, r->len);
+		json_add_bytes(o, text.data, text.len);
+		json_put_bool(o, "escaped", true);
+	} else {
+		json_add_bytes(o, r->text, r->len);
+	}
 	if (r->partial)
 		json_put_bool(o, "partial", true);
 	json_end_object(o);

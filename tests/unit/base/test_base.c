@@ -81,9 +81,12 @@ static void control_bytes_are_escaped_and_text_is_not(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		CLEANUP_BUF struct buf b = BUF_INIT;
+		CLEANUP_BUF struct buf back = BUF_INIT;
 
 		buf_add_escaped(&b, rows[i].in, strlen(rows[i].in));
 		assert_string_equal(b.data, rows[i].out);
+		buf_add_unescaped(&back, b.data, b.len);
+		assert_string_equal(back.data, rows[i].in);
 	}
 }
 
