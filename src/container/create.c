@@ -682,8 +682,10 @@ static int take_turns(struct container *c, size_t from, struct kerr *e)
 			i++;
 			continue;
 		}
+		/* An init that was killed meanwhile has taken its cgroup along: no difference
+		 * found. */
 		if (is_last_turn(c->p, i) && check_outside(c, e))
-			return -1;
+			return pidfd_gone(c->pidfd) ? init_died(c, e) : -1;
 		if (mine && sync_send(c->sync, SYNC_TURN, -1, e))
 			return init_died(c, e);
 		mine = false;

@@ -120,7 +120,7 @@ hook() { # SCRIPT: run with the state on stdin
 at_hook=".hooks.createRuntime = [{\"path\": \"$T/hook\"}]"
 hook "find /sys/fs/cgroup -path '*/$CG/refused/pids.max' -exec sh -c 'echo 77 >\"\$1\"' sh {} ';'"
 refused KAPSEL-SELF-CHECK "$at_hook | .linux.resources.pids = {\"limit\": 55}"
-hook 'kill -9 "$(echo "$state" | jq .pid)"'
+hook 'kill -9 "$(echo "$state" | jq .pid)"; sleep 0.5' # time for the monitor to take the cgroup away
 refused KAPSEL-INIT-DIED "$at_hook"
 hook 'kill -9 $PPID'
 refused KAPSEL-INTERNAL "$at_hook"
