@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where things are: state directories, bundles, pid files. */
+#include "command.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- places
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+int root_dir(const struct options *o, bool make, struct kerr *e)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	CLEANUP_FREE char *own = NULL;
+	const char *path = o->root;
+
+	if (path == NULL && geteuid() != 0 && runtime && *runtime)
+		path = own = mem_printf("%s/kapsel-oci", runtime);
+	if (path == NULL)
+		path = "/run/kapsel-oci";
+	return make ? path_own_mkdirs(AT_FDCWD, path, 0700, e)
+		    : path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, e);
+}
+
+int check_id(const char *id, struct kerr *e)
+{
+	return oci_id_is_valid(id) ? 0
+				   : kerr_fail(e, KERR_ID, 0, "'%.100s' is no container id", id);
+}
+
+/* The container's directory; "does not exist" is what callers look for. */
+int container_dir(const struct options *o, const char *id, struct kerr *e)
+{
+	CLEANUP_FD int root = -1;
+	int dir;
+
+	if (check_id(id, e))
+		return -1;
+	root = root_dir(o, false, NULL);
+	dir = root < 0 ? -1 : path_own(root, id, O_RDONLY | O_DIRECTORY, 0, NULL);
+	return dir < 0 ? kerr_fail(e, KERR_NOT_FOUND, 0, "container does not exist: %s", id) : dir;
+}
+
+static char *absolute(const char *path)
+{
+	CLEANUP_FREE char *cwd = getcwd(NULL, 0);
+
+	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", cwd ? cwd : "", path);
+}
+
+int write_pid_file(const char *path, pid_t pid, struct kerr *e)
+{
+	CLEANUP_FREE char *text = mem_printf("%d", (int)pid);
+	const char *slash = strrchr(path, '/');
+	CLEANUP_FREE char *up =
+		slash ? mem_strndup(path, (size_t)(slash - path) + 1) : mem_strdup(".");
+	CLEANUP_FD int dir = path_host(AT_FDCWD, up, O_RDONLY | O_DIRECTORY, e);
+
+	return dir < 0 ? -1
+		       : path_replace(
+				 dir, slash ? slash + 1 : path, text, strlen(text), 0644, false, e);
+}
+
+int read_facts(const struct options *o, struct facts *f, struct kerr *e)
+{
+	CLEANUP_FD int fd = -1;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (o->facts == NULL)
+		return facts_read_all(f, e);
+	fd = path_host(AT_FDCWD, o->facts, O_RDONLY, e);
+	if (fd < 0 || fd_read_all(fd, 1 << 20, &b, e))
+		return -1;
+	return facts_parse(buf_str(&b), b.len, f, e);
+}
+
+int open_bundle(struct job *j, const char *path, struct kerr *e)
+{
+	CLEANUP_FREE char *whole = absolute(path);
+
+	j->bundle = arena_strdup(j->a, whole);
+	j->bundle_dir = path_host(AT_FDCWD, j->bundle, O_RDONLY | O_DIRECTORY, NULL);
+	return j->bundle_dir < 0 ? kerr_fail(e, KERR_BUNDLE_MISSING, errno, "%s", j->bundle) : 0;
+}
+
+void print(const struct buf *b)
+{
+	fwrite(buf_str(b), 1, b->len, stdout);
+}
