@@ -129,15 +129,16 @@ kapsel completion zsh >"$T/zsh"
 for c in $(kapsel --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && /^  [a-z]/ { print $1 }'); do
 	kapsel "$c" --help >"$T/help"
 	like "$c has help" "$(head -n 1 "$T/help")" "^kapsel $c.*: "
-	like "zsh completes $c" "$(grep "^	${c}[)|]" "$T/zsh")" "_arguments"
 	awk '/^Flags/ { on = 1; next } on && match($0, /--[a-z-]+/) { print substr($0, RSTART, RLENGTH) }' "$T/help" | sort -u >"$T/flags"
 	is "bash completes its flags" "$(sed -n "/^	${c}[)|]/{n;s/.*compgen -W \"\([^\"]*\)\".*/\1/p}" "$T/bash" | tr ' ' '\n' | tr -d = | sort -u)" \
 		"$(cat "$T/flags")"
+	is "zsh as well" "$(grep "^	${c}[)|].*_arguments" "$T/zsh" | grep -oE "'--[a-z-]+" | tr -d "'" | sed 's/-$//' | sort -u)" "$(cat "$T/flags")"
 	is "the manual has them" "$({ sed -n '/^.SH FLAGS OF/,/^.SH COM/p' docs/man/kapsel.1
 		awk -v c="$c" '/^\.S[SH] / { on = index($0, "\"" c " ") } on' docs/man/kapsel.1; } | sed 's/\\f[BIR]//g; s/\\-/-/g; s/(also.*//' |
 		grep -A1 '^.TP' | grep -oE -- '--[a-z][a-z-]*' | sort -u)" "$(cat "$T/flags")"
 done
 is "the script is bash" "$(st bash -n "$T/bash")" 0
+is "the other one is zsh" "$(st zsh -n "$T/zsh")" 0
 is "and completes" "$(bash -c '. "$0"; COMP_WORDS=(kapsel st); COMP_CWORD=1; _kapsel; echo ${COMPREPLY[*]}' "$T/bash" | tr ' ' '\n' | sort | tr '\n' ' ')" \
 	"start state stats stop "
 is "ids as well" "$(bash -c '. "$0"; COMP_WORDS=(kapsel stop ""); COMP_CWORD=2; _kapsel; echo ${COMPREPLY[*]}' "$T/bash")" "a b c"
