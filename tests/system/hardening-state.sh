@@ -29,9 +29,10 @@ for change in ".pid = $stranger" ".pid = $stranger | .startTime = $start | .boot
 		tried=$((tried + 1))
 		[ -d "$T/oci/web" ] || cp -a "$T/kept" "$T/oci/web"
 	done
+	is "D24 a state with $change: a stranger is there, and was not stopped" \
+		"$(awk '{ print $3, $22 }' "/proc/$stranger/stat" 2>&1)" "S $start"
 done
 ok "D24 ($tried commands)" [ $tried -gt 20 ]
-is "D24 a state that names a stranger: he is there, and was not stopped" "$(awk '{ print $3 }' "/proc/$stranger/stat") $(awk '{ print $22 }' "/proc/$stranger/stat")" "S $start"
 kill $stranger
 wait $stranger 2>/dev/null || :
 cp "$T/oci.json" "$T/oci/web/oci.json"
