@@ -204,7 +204,7 @@ static void this_nodes_facts_are_written_and_read_back(void **state)
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct facts f, again;
 
-	assert_int_equal(facts_read(&f, &e), 0);
+	assert_int_equal(facts_read_all(&f, &e), 0);
 	assert_true(f.kernel_major >= 4);
 	assert_true(f.cpus >= 1);
 	assert_true(f.nfilesystems > 0);
@@ -250,6 +250,16 @@ static void the_json_of_a_plan_has_a_line_an_operation(void **state)
 	facts_free(&n.facts);
 }
 
+static void the_page_of_resources_has_a_row_a_setting(void **state)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	plan_resources_doc(&b);
+	assert_non_null(strstr(
+		buf_str(&b), "| memory/limit | memory | memory.limit_in_bytes | memory.max |"));
+	assert_non_null(strstr(buf_str(&b), "| rdma | rdma | rdma.max | rdma.max |"));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -260,6 +270,7 @@ int main(void)
 		cmocka_unit_test(facts_read_back_as_they_were_written),
 		cmocka_unit_test(what_is_no_file_of_facts_is_refused),
 		cmocka_unit_test(this_nodes_facts_are_written_and_read_back),
+		cmocka_unit_test(the_page_of_resources_has_a_row_a_setting),
 		cmocka_unit_test(the_json_of_a_plan_has_a_line_an_operation),
 	};
 
