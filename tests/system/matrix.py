@@ -135,7 +135,7 @@ row("additional gids", put("process.user", {"uid": 5, "gid": 6, "additionalGids"
     want("status.Groups", "5 6 4000000000"))
 row("umask", put("process.user", {"uid": 0, "gid": 0, "umask": 0o27}), want("umask", 0o27))
 row("umask unset is the executor's", put("process.user", {"uid": 0, "gid": 0}), want("umask", 0o22))
-# ---- capabilities: each alone, in all sets but ambient, then the five sets apart
+# ---- capabilities (D08): each alone, in all sets but ambient, then the five sets apart
 grantable = int(open("/proc/self/status").read().split("CapBnd:\t")[1].split()[0], 16)
 for n in CAPS:
     sets = {k: ["CAP_" + n] for k in ("bounding", "effective", "permitted", "inheritable", "ambient")}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# rights: method x role x uid; what is refused has no effect but an audit line; secrets stay where they belong
+# rights (D22): method x role x uid; what is refused has no effect but an audit line; secrets stay where they belong
 # timeout: 150
 . tests/lib.sh
 gid=54321 operators=54322
