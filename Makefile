@@ -84,7 +84,7 @@ check-san: need-deps
 	$(Q)$(MAKE) --no-print-directory SAN=1 CFLAGS='-O1 -g' tests build/san/bin/kapsel-monitor
 	$(Q)tests/run build/san $$(find build/san/tests/unit -type f -executable -name 'test_*')
 coverage: need-deps ; $(Q)tests/tools/coverage
-check-vm: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/run-vm $(B)
+check-vm: need-deps ; $(Q)$(MAKE) --no-print-directory all $(B)/tests/unit/cgroup/test_live && tests/run-vm $(B)
 lint: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/lint/run $(B)
 bench: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/bench/run $(B)
 fuzz: need-deps ; $(Q)tests/fuzz/run
