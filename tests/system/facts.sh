@@ -32,7 +32,6 @@ weight .linux.resources.blockIO = {"weight": 100}
 swap .linux.resources.memory = {"limit": 67108864, "swap": 134217728}
 huge-pages .linux.resources.hugepageLimits = [{"pageSize": "2MB", "limit": 4194304}]
 huge-pages-3MB .linux.resources.hugepageLimits = [{"pageSize": "3MB", "limit": 4194304}]
-rdma .linux.resources.rdma = {"mlx5_0": {"hcaHandles": 2}}
 cpuset .linux.resources.cpu = {"cpus": "0", "mems": "0"}
 cpuset-more .linux.resources.cpu = {"cpus": "0-63"}
 files-100 $(limit NOFILE 100)
@@ -91,10 +90,12 @@ if [ -z "${FACTS_ONLY-}" ]; then
 	root=root
 	node "$layout-root" env
 	root=user
+	[ -n "${FACTS_ROOT_ONLY-}" ] || { # in a VM these take minutes
 	# shellcheck disable=SC2086 # words
 	node "$layout-user" $as_user
 	# shellcheck disable=SC2086
 	node "$layout-user-namespace" $as_user unshare --user --map-root-user
+	}
 	is "as root some are acceptable, and some are not" "$(cut -d' ' -f2 "$T/$layout-root.verdicts" | sort -u | tr '\n' ' ')" "0 1 "
 fi
 dir=${FACTS_DIR:-$BIN/../facts}
