@@ -227,7 +227,6 @@ struct plan_options {
 	bool wait_start;	   /* create: OP_WAIT_START and startContainer hooks after it */
 	bool volatile_root;	   /* --volatile */
 	uint64_t volatile_bytes;
-	bool no_pivot; /* issue B */
 	bool rootless;
 };
 
