@@ -118,7 +118,9 @@ hook() { # SCRIPT: run with the state on stdin
 	chmod +x "$T/hook"
 }
 at_hook=".hooks.createRuntime = [{\"path\": \"$T/hook\"}]"
-hook "find /sys/fs/cgroup -path '*/$CG/refused/pids.max' -exec sh -c 'echo 77 >\"\$1\"' sh {} ';'"
+hook "for f in /sys/fs/cgroup/pids/$CG/refused/pids.max /sys/fs/cgroup/$CG/refused/pids.max; do
+	[ ! -e \$f ] || echo 77 >\$f
+done"
 refused KAPSEL-SELF-CHECK "$at_hook | .linux.resources.pids = {\"limit\": 55}"
 hook 'kill -9 "$(echo "$state" | jq .pid)"; sleep 0.5' # time for the monitor to take the cgroup away
 refused KAPSEL-INIT-DIED "$at_hook"
