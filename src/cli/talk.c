@@ -29,7 +29,8 @@ static bool may_come_back(const struct cli *k, const struct kerr *e)
 {
 	if (k->cut)
 		return e->code == KERR_DAEMON_MISSING;
-	return e->sys == ECONNREFUSED && k->until != DEADLINE_NEVER;
+	/* ENOENT: between the old one's socket and the new one's. */
+	return (e->sys == ECONNREFUSED || e->sys == ENOENT) && k->until != DEADLINE_NEVER;
 }
 
 int talk_connect(struct cli *k, struct kerr *e)

@@ -45,14 +45,14 @@ bundle counts 'i=0; while :; do i=$((i + 1)); echo $i >/dev/shm/n; done'
 kapsel run -d --id counts "$T/counts" >/dev/null
 n() { cat "/proc/$pid/root/dev/shm/n"; }
 pid=$(kapsel inspect --field pid counts)
-sleep 0.3
+for _ in $(seq 50); do [ -z "$(n 2>/dev/null)" ] || break; sleep 0.1; done
 kapsel pause counts >/dev/null
 a=$(n)
 sleep 0.5
 is "what is paused stands still" "$(n) $(kapsel state -q counts)" "$a paused"
 kapsel resume counts >/dev/null
-sleep 0.5
-ok "and goes on when resumed" [ "$(n)" != "$a" ]
+for _ in $(seq 50); do b=$(n); [ -z "$b" ] || [ "$b" = "$a" ] || break; sleep 0.1; done
+ok "and goes on when resumed" [ "$b" != "$a" ]
 kapsel pause counts >/dev/null
 ok "what is paused can be killed" timeout 10 kapsel delete --force counts
 

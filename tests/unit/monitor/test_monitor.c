@@ -732,7 +732,7 @@ static void an_idle_monitor_is_small(void **state)
 		(unsigned long long)quiet, (unsigned long long)after);
 	if (strstr(monitor, "/san/") || strstr(monitor, "/cov/"))
 		return;
-	assert_in_range(quiet, 1, 32);
+	assert_in_range(quiet, 1, 48);
 	assert_in_range(after, 1, 64);
 }
 
