@@ -69,6 +69,8 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 int cgroup_hold(const char *path, struct kerr *e);
 void cgroup_let_go(const char *path);
 void cgroup_free(struct cgroup *c); /* the directories stay */
+/* Closes the fds in this process alone, for one that shares its memory with their owner. */
+void cgroup_close_dirs(const struct cgroup *c);
 const char *cgroup_path(const struct cgroup *c);
 void cgroup_save(const struct cgroup *c, struct buf *out); /* one text line a hierarchy */
 int cgroup_open(

@@ -106,6 +106,9 @@ bool proc_same_value(const char *a, const char *b);
 uint64_t proc_inode(const char *name);
 void proc_close(void); /* before a container's program runs */
 int proc_take(void);   /* the same, but the fd is the caller's now; -1: there is none */
+/* The one to be used from now on, -1 for none. For two processes that share memory but no fds: each
+ * says its own when its turn comes. */
+void proc_use(int fd);
 
 /* ---- process.c: a process is a pidfd ----------------------------------------------------------
  */
@@ -139,6 +142,9 @@ int spawn_run(const struct spawn *s, pid_t *pid, struct kerr *e); /* returns the
 
 struct clone_args;
 long sys_clone3(struct clone_args *a, size_t size);
+/* The same on the stack that @a names, where the child calls @f, which does not return. -1 and
+ * ENOSYS on an architecture that we have no code for. */
+long sys_clone3_call(struct clone_args *a, size_t size, void (*f)(void *), void *arg);
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags);

@@ -391,6 +391,14 @@ void cgroup_free(struct cgroup *c)
 	free(c);
 }
 
+void cgroup_close_dirs(const struct cgroup *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		close(c->part[i].parent);
+		close(c->part[i].dir);
+	}
+}
+
 const char *cgroup_path(const struct cgroup *c)
 {
 	return c->path;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
-enum { TURN_MS = 60000, GONE_MS = 10000 };
+enum { TURN_MS = 60000, GONE_MS = 10000, INIT_STACK = 256 << 10 };
 
 int step_failed(const struct op *op, struct kerr *e)
 {
@@ -454,23 +455,86 @@ bool joins_user(const struct container *c)
 }
 
 struct birth {
-	struct container *c;
+	struct container *c, *init; /* the executor's, init's */
 	struct clone_args args;
 	struct around around;
-	size_t next; /* init's first operation */
-	int ours, inits;
 	long pid;
 	struct kerr *e;
 };
 
+/* What init changes is its own, whether it has a copy of our memory or runs on it. */
+static struct container *for_init(const struct container *c, size_t first, int sync, int other_end)
+{
+	struct container *init = mem_zalloc(sizeof *init);
+
+	*init = *c;
+	init->fd = mem_array(c->nfd + 1, sizeof *init->fd);
+	init->id = mem_array(c->nfd + 1, sizeof *init->id);
+	memcpy(init->fd, c->fd, c->nfd * sizeof *init->fd);
+	init->first = first;
+	init->sync = sync;
+	init->other_end = other_end;
+	return init;
+}
+
+/* What the kernel may kill for memory takes along all that share it, and nobody could tell why. */
+static bool has_little_memory(const struct plan *p)
+{
+	enum { LITTLE = 16 << 20 };
+	uint64_t limit;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->op[i].kind == OP_CGROUP_WRITE &&
+			(str_eq(p->op[i].u.write.file, "memory.limit_in_bytes") ||
+				str_eq(p->op[i].u.write.file, "memory.max")) &&
+			str_to_u64(p->op[i].u.write.value, &limit) == 0 && limit < LITTLE)
+			return true;
+	return false;
+}
+
+/*
+ * May init run on the executor's memory until execve, like a child of vfork? It saves a copy of the
+ * page tables and a fault for each page that either writes to. The two take turns and never run at
+ * once (the socket's words say whose turn it is), so that they can share the C library's state, too.
+ *
+ * Only where the executor waits for execve; where nobody else is in the pid namespace, who could
+ * trace init and so reach the executor; and where no time namespace is entered, which the kernel
+ * does for a process of its own memory only.
+ */
+static bool may_share_memory(const struct container *c, uint64_t flags)
+{
+	return !c->p->options.wait_start && c->o->exec_target < 0 && flags & CLONE_NEWPID &&
+	       c->old_time < 0 && !c->joined[OCI_NS_TIME] && !joins_user(c) &&
+	       !has_little_memory(c->p);
+}
+
+static void share_memory(struct clone_args *a)
+{
+	void *stack = mmap(NULL, INIT_STACK, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return;
+	a->flags |= CLONE_VM;
+	a->stack = (uint64_t)(uintptr_t)stack;
+	a->stack_size = INIT_STACK;
+}
+
 static int clone_now(struct birth *b)
 {
-	b->pid = sys_clone3(&b->args, sizeof b->args);
-	if (b->pid == 0) {
-		close(b->ours);
-		b->c->sync = b->inits;
-		init_main(b->c, b->next);
+	bool shared = b->args.stack;
+
+	if (shared)
+		b->pid = sys_clone3_call(&b->args, sizeof b->args, init_main, b->init);
+	if (shared && b->pid < 0 && errno == ENOSYS) {
+		b->args.flags &= ~(uint64_t)CLONE_VM;
+		b->args.stack = b->args.stack_size = 0;
+		shared = false;
 	}
+	if (!shared)
+		b->pid = sys_clone3(&b->args, sizeof b->args);
+	if (b->pid == 0)
+		init_main(b->init);
 	return b->pid < 0 ? kerr_fail(b->e, KERR_NAMESPACE, errno, "clone") : 0;
 }
 
@@ -522,13 +586,10 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	struct birth b = { .c = c,
 		.args = { .flags = op->u.clone.flags | CLONE_PIDFD,
 			.pidfd = (uint64_t)(uintptr_t)&pidfd },
-		.next = (size_t)(op - c->p->op) + 1,
 		.e = e };
 
 	if (socket_pair(SOCK_SEQPACKET, pair, e))
 		return -1;
-	b.ours = pair[0];
-	b.inits = pair[1];
 	note_namespaces(c);
 	around_begin(c, &b.around, user || joined);
 	c->entered = user || joined;
@@ -550,6 +611,9 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	if (c->o->wrong_kind == OP_CLONE)
 		b.args.flags &= ~(uint64_t)CLONE_NEWIPC, b.around.to[OCI_NS_PID] = -1;
 #endif
+	if (may_share_memory(c, b.args.flags))
+		share_memory(&b.args);
+	b.init = for_init(c, (size_t)(op - c->p->op) + 1, pair[1], pair[0]);
 	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);
 	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0)
@@ -637,7 +701,7 @@ static int init_turn(struct container *c, size_t from, bool *done, struct kerr *
 			*done = true;
 			return 0;
 		case SYNC_MASTER:
-			if (take_master(c, &got, e))
+			if (take_master(c, &got, e) || sync_send(c->sync, SYNC_TURN, -1, e))
 				return -1;
 			break;
 		case SYNC_EXEC:
@@ -673,6 +737,7 @@ static bool is_last_turn(const struct plan *p, size_t i)
 static int take_turns(struct container *c, size_t from, struct kerr *e)
 {
 	bool done = false, mine = true;
+	int rc;
 
 	for (size_t i = from; i < c->p->n && !done;) {
 		if (c->p->op[i].side == SIDE_EXECUTOR) {
@@ -689,7 +754,9 @@ static int take_turns(struct container *c, size_t from, struct kerr *e)
 		if (mine && sync_send(c->sync, SYNC_TURN, -1, e))
 			return init_died(c, e);
 		mine = false;
-		if (init_turn(c, i, &done, e))
+		rc = init_turn(c, i, &done, e);
+		proc_use(c->proc);
+		if (rc)
 			return -1;
 		while (i < c->p->n && c->p->op[i].side == SIDE_INIT)
 			i++;
@@ -736,7 +803,8 @@ static int prepare(struct container *c, struct kerr *e)
 
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "become undumpable");
-	if (proc_root(e) < 0)
+	c->proc = proc_root(e);
+	if (c->proc < 0)
 		return -1;
 	cgroup_mounts(&n);
 	c->nfd = c->p->n + n;

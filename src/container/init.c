@@ -40,7 +40,7 @@ static int join_cgroup(struct container *c, const struct op *op, size_t i, struc
 		return -1;
 	free(c->cgroup_name);
 	c->cgroup_name = mem_strdup(cgroup_path(c->cgroup));
-	cgroup_free(c->cgroup);
+	cgroup_close_dirs(c->cgroup);
 	c->cgroup = NULL;
 	return 0;
 }
@@ -676,13 +676,14 @@ static pid_t host_pid(void)
 
 static int begin(struct container *c, struct kerr *e)
 {
+	/* The turn comes when the user namespace has its maps and our parent knows of us. Nothing
+	 * before it: we may be on the executor's memory, which does not wait yet. */
+	if (sync_recv(c->sync, NULL, deadline_in_ms(60000), e) != SYNC_TURN)
+		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
 	c->host_pid = c->p->spec->linux_.seccomp ? host_pid() : 0; /* for a listener */
 	reset_signals(c);
 	if (keep_ours(c, e) || die_with_parent(c, e))
 		return -1;
-	/* The turn comes when the user namespace has its maps and our parent knows of us. */
-	if (sync_recv(c->sync, NULL, deadline_in_ms(60000), e) != SYNC_TURN)
-		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
 	if (c->o->exec_target >= 0)
 		return enter_container(c, e);
 	proc_close(); /* the executor's is of its pid namespace */
@@ -716,10 +717,20 @@ static int close_others(struct container *c, struct kerr *e)
 	return c->p->options.wait_start ? 0 : sync_send(c->sync, SYNC_EXEC, proc, e);
 }
 
+int yield_turn(struct container *c, enum sync_word word, int pass, struct kerr *e)
+{
+	if (sync_send(c->sync, word, pass, e) ||
+		sync_recv(c->sync, NULL, deadline_in_ms(3600000), e) != SYNC_TURN)
+		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
+	proc_use(c->proc);
+	return 0;
+}
+
 static int walk(struct container *c, size_t from, struct kerr *e)
 {
 	if (begin(c, e))
 		return -1;
+	c->proc = proc_root(e);
 	for (size_t i = from; i < c->p->n; i++) {
 		const struct op *op = &c->p->op[i];
 
@@ -731,18 +742,19 @@ static int walk(struct container *c, size_t from, struct kerr *e)
 			continue;
 		}
 		if (i > from && c->p->op[i - 1].side == SIDE_INIT &&
-			(sync_send(c->sync, SYNC_TURN, -1, e) ||
-				sync_recv(c->sync, NULL, deadline_in_ms(3600000), e) != SYNC_TURN))
-			return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
+			yield_turn(c, SYNC_TURN, -1, e))
+			return -1;
 	}
 	return kerr_fail(e, KERR_INTERNAL, 0, "the plan does not end with exec");
 }
 
-_Noreturn void init_main(struct container *c, size_t from)
+void init_main(void *container)
 {
+	struct container *c = container;
 	struct kerr e = KERR_INIT;
 
-	walk(c, from, &e);
+	fd_closep(&c->other_end);
+	walk(c, c->first, &e);
 	if (c->sync >= 0)
 		sync_send_error(c->sync, &e);
 	_exit(125);

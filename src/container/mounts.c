@@ -508,13 +508,13 @@ int do_console(struct container *c, const struct op *op, size_t i, struct kerr *
 	if (fchown(c->slave, (uid_t)c->p->process->user.uid, (gid_t)-1) < 0)
 		return kerr_fail(e, KERR_TERMINAL, errno, "owner of the pty");
 	if (c->o->exec_target >= 0)
-		return sync_send(c->sync, SYNC_MASTER, master, e);
+		return yield_turn(c, SYNC_MASTER, master, e);
 	target = path_in_mkfile(c->root, "/dev/console", e);
 	bind = target < 0 ? -1 : tree(c->slave, false, e);
 	if (bind < 0 || attach(bind, target, e))
 		return -1;
 	c->id[i] = fd_mount_id(bind);
-	return sync_send(c->sync, SYNC_MASTER, master, e);
+	return yield_turn(c, SYNC_MASTER, master, e);
 }
 
 int do_pivot(struct container *c, const struct op *op, size_t i, struct kerr *e)

@@ -22,7 +22,10 @@ struct container {
 	int netns;	  /* from the stock, to be entered by init; -1 */
 	int inits_proc;	  /* held until we end, see close_others() */
 	int old_time;	  /* our own time namespace, to go back to */
+	int proc;	  /* this side's procfs: init may run on the executor's memory */
 	/* init's side */
+	size_t first;  /* operation */
+	int other_end; /* of the sync socket */
 	int root;   /* the root file system's mount */
 	int empty;  /* the empty read-only directory over masked ones */
 	int slave;  /* the pty's other end */
@@ -64,7 +67,7 @@ uint64_t hook_ms(const struct oci_hook *h); /* how long it may take */
 int run_hook(const struct oci_hook *h, const struct buf *state, bool orphans, struct kerr *e);
 
 /* init side */
-_Noreturn void init_main(struct container *c, size_t from);
+void init_main(void *container); /* does not return */
 int do_root(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int do_device(struct container *c, const struct op *op, size_t i, struct kerr *e);
@@ -91,6 +94,8 @@ enum sync_word {
 	SYNC_GO = 'G',
 	SYNC_EXEC = 'X'
 };
+/* Init's: its turn is over; 0 when it has come again. */
+int yield_turn(struct container *c, enum sync_word word, int pass, struct kerr *e);
 int sync_send(int fd, enum sync_word word, int pass, struct kerr *e);
 void sync_send_error(int fd, const struct kerr *e);
 /* The word; 0 at end of file; -1: the other side's error, or a failure. @got: an fd, or NULL. */

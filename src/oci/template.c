@@ -67,7 +67,7 @@ static int facts_renew(struct template *t, struct kerr *e)
  * and while nobody waits, instead of one fault each. */
 static void unshare_pages(const struct template *t)
 {
-	extern char __data_start[], _end[];
+	extern char __executable_start[], __data_start[], _end[];
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	const struct {
 		uintptr_t from, to;
@@ -83,7 +83,11 @@ static void unshare_pages(const struct template *t)
 
 		if (area[i].to > from)
 			madvise((void *)from, area[i].to - from, MADV_POPULATE_WRITE);
+		for (; from < area[i].to; from += page)
+			*(volatile char *)from = *(volatile char *)from;
 	}
+	for (uintptr_t a = (uintptr_t)__executable_start; a < (uintptr_t)__data_start; a += page)
+		(void)*(volatile char *)a;
 }
 
 static _Noreturn void be_executor(struct template *t, const int between[2])

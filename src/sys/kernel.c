@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <kapsel/sys.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -15,6 +16,38 @@
 long sys_clone3(struct clone_args *a, size_t size)
 {
 	return syscall(SYS_clone3, a, size);
+}
+
+/* The child comes out of the call on an empty stack: no function of C could return there. */
+long sys_clone3_call(struct clone_args *a, size_t size, void (*f)(void *), void *arg)
+{
+#ifdef __x86_64__
+	long rc = SYS_clone3;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t" /* the outermost frame */
+			 "mov %[arg], %%rdi\n\t"
+			 "call *%[f]\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "+a"(rc)
+			 : "D"(a), "S"(size), [f] "r"(f), [arg] "r"(arg)
+			 : "rcx", "r11", "memory");
+	if (rc < 0) {
+		errno = (int)-rc;
+		return -1;
+	}
+	return rc;
+#else
+	(void)a;
+	(void)size;
+	(void)f;
+	(void)arg;
+	errno = ENOSYS;
+	return -1;
+#endif
 }
 
 int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

@@ -49,6 +49,11 @@ void proc_close(void)
 	fd_closep(&the_proc);
 }
 
+void proc_use(int fd)
+{
+	the_proc = fd;
+}
+
 int proc_take(void)
 {
 	return fd_take(&the_proc);
