@@ -17,6 +17,15 @@ struct container_born {
 	const char *cgroup;  /* cgroup_save()'s text, "" without cgroups */
 };
 
+/* What a started executor that waits has made and looked up before there is an order; the same
+ * process uses it, once. */
+struct container_stock {
+	int netns;		   /* a new network namespace with lo up, owned by us; -1: none */
+	void *stack;		   /* for init; NULL: none */
+	ino_t outer[OCI_NS_COUNT]; /* this process's namespaces */
+	long keyring, filters;	   /* its session keyring, how many filters it has */
+};
+
 struct container_order {
 	const struct plan *plan;
 	int bundle;   /* directory */
@@ -30,7 +39,7 @@ struct container_order {
 	bool parent_stays;	 /* the plan's cgroup parent is another's to remove */
 	int exec_target;	 /* pidfd of the init to join; -1 for a create */
 	const char *exec_cgroup; /* its cgroup_save() text */
-	int netns; /* from container_stock_net(), for a plan with a new one; 0 or -1: none */
+	const struct container_stock *stock; /* NULL: none */
 	/* Once, before any hook or mount: tells the monitor. */
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);
 	/* With a terminal: the pty's master; the callee owns it. */
@@ -54,13 +63,13 @@ struct container_order {
 int container_shield(char *const *argv, struct kerr *e);
 
 /**
- * container_stock_net() - a new network namespace with lo up, made before there is an order
+ * container_stock_up() - do now what the first order would have to wait for
  *
- * It costs the kernel half a millisecond, which a started executor that waits has. Used where the
- * plan has a new network namespace and no user namespace, which would have to own it. Return: an fd
- * that the caller owns, or -1: KERR_NAMESPACE.
+ * @network: a network namespace, too, which costs the kernel half a millisecond. It is used where
+ * the plan has a new one and no user namespace, which would have to own it. What cannot be made is
+ * no fault: it is then made when it is needed.
  */
-int container_stock_net(struct kerr *e);
+void container_stock_up(struct container_stock *s, bool network);
 
 struct container; /* between create and the end of the executor */
 

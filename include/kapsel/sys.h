@@ -64,6 +64,9 @@ int path_write(int dir, const char *name, const char *data, size_t len, struct k
 /* New contents, all or nothing: tmp, write, [fsync,] rename[, fsync of the directory]. */
 int path_replace(int dir, const char *name, const void *data, size_t len, mode_t mode, bool durable,
 	struct kerr *e);
+/* A new file: for a directory that nobody reads before all of it is there. */
+int path_make(
+	int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e);
 /* Reopen an O_PATH fd with other flags through our own procfs. */
 int fd_reopen(int fd, int flags, struct kerr *e);
 int fd_stat(int fd, struct stat *st, struct kerr *e);
@@ -122,6 +125,9 @@ int pidfd_wait(
 	int pidfd, siginfo_t *out, bool nohang, struct kerr *e); /* waitid(P_PIDFD, WEXITED) */
 bool pidfd_gone(int pidfd);					 /* polls: true when it has ended */
 uint64_t process_start_time(pid_t pid);				 /* 0 if there is none */
+/* From now on this process takes the CPU from nobody when it wakes up, sched(7) SCHED_BATCH; if a
+ * policy has been chosen for it, that stays. Children inherit it. */
+void process_gives_way(void);
 int boot_id(char out[37], struct kerr *e); /* /proc/sys/kernel/random/boot_id */
 
 struct spawn {		  /* a program of ours or of the bundle's hooks */

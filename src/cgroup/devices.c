@@ -31,17 +31,19 @@ static void rule_text(const struct cgroup_device *r, struct buf *out)
 		r->access & CGROUP_DEV_WRITE ? "w" : "", r->access & CGROUP_DEV_MKNOD ? "m" : "");
 }
 
-static int devices_v1(struct cgroup *c, const struct cgroup_device *rules, size_t n, struct kerr *e)
+static int devices_v1(const struct part *p, const struct cgroup_device *rules, size_t n, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
+	CLEANUP_FD int allow = path_own(p->dir, "devices.allow", O_WRONLY, 0, e);
+	CLEANUP_FD int deny = allow < 0 ? -1 : path_own(p->dir, "devices.deny", O_WRONLY, 0, e);
 
-	for (size_t i = 0; i < n; i++) {
-		rule_text(&rules[i], &b);
-		if (cgroup_write(c, "devices", rules[i].allow ? "devices.allow" : "devices.deny",
-			    buf_str(&b), e))
-			return kerr_step(e, "device rule %zu", i);
+	for (size_t i = 0; deny >= 0 && i < n; i++) {
+		rule_text(&rules[i], &b); /* one a write */
+		if (write(rules[i].allow ? allow : deny, b.data, b.len) != (ssize_t)b.len)
+			return kerr_fail(
+				e, KERR_CGROUP, errno, "device rule %zu: %s", i, buf_str(&b));
 	}
-	return 0;
+	return deny < 0 ? -1 : 0;
 }
 
 /* ---- v2: a program
@@ -198,5 +200,5 @@ int cgroup_devices(struct cgroup *c, const struct cgroup_device *rules, size_t n
 
 	if (p == NULL)
 		return kerr_fail(e, KERR_CGROUP_NO_CONTROLLER, 0, "no devices controller");
-	return p->v2 ? devices_v2(p, rules, n, e) : devices_v1(c, rules, n, e);
+	return p->v2 ? devices_v2(p, rules, n, e) : devices_v1(p, rules, n, e);
 }

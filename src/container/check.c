@@ -334,9 +334,9 @@ static int check_namespaces(struct container *c, struct kerr *e)
 
 		if (now == 0 && ns == NULL)
 			continue; /* this kernel has no such kind */
-		if (ns == NULL && now != c->outer[t])
+		if (ns == NULL && now != c->own.outer[t])
 			return differs(e, name, "a namespace of its own", "the host's");
-		if (ns && ns->path == NULL && (now == 0 || now == c->outer[t]))
+		if (ns && ns->path == NULL && (now == 0 || now == c->own.outer[t]))
 			return differs(e, name, "the host's namespace", "one of its own");
 		if (ns && ns->path && (now == 0 || now != c->joined[t]))
 			return differs(e, name, "another namespace", ns->path);
@@ -603,7 +603,7 @@ static int check_keyring(struct container *c, struct kerr *e)
 {
 	long now = syscall(SYS_keyctl, 0, -3, 0);
 
-	return now > 0 && now == c->keyring
+	return now > 0 && now == c->own.keyring
 		       ? differs(e, "session keyring", "the executor's", "its own")
 		       : 0;
 }
@@ -630,7 +630,7 @@ static int check_filter(
 	while (check->kind != OP_CHECK)
 		check++;
 	return op > check || (*line_of(v, "\nSeccomp:\t") == '2' &&
-				     (c->filters < 0 || filters_of(v->status) > c->filters))
+				     (c->own.filters < 0 || filters_of(v->status) > c->own.filters))
 		       ? 0
 		       : differs(e, "Seccomp", "without it", "2: the filter");
 }

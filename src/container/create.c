@@ -379,23 +379,29 @@ static long own_filters(void)
 	return proc_read("self/status", 65536, &b, NULL) ? -1 : filters_of(buf_str(&b));
 }
 
+static void note_own(struct container_stock *s)
+{
+	for (int t = 0; t < OCI_NS_COUNT; t++)
+		s->outer[t] = (ino_t)proc_inode(ns_files[t]);
+	/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING */
+	s->keyring = syscall(SYS_keyctl, 0, -3, 0);
+	s->filters = own_filters();
+}
+
 static void note_namespaces(struct container *c)
 {
 	pid_t target = c->o->exec_target >= 0 ? pid_of(c->o->exec_target) : 0;
 
-	for (int t = 0; t < OCI_NS_COUNT; t++) {
+	if (c->o->stock)
+		c->own = *c->o->stock;
+	else
+		note_own(&c->own), c->own.netns = -1;
+	for (int t = 0; t < OCI_NS_COUNT && target > 0; t++) {
 		char name[48];
 
-		c->outer[t] = (ino_t)proc_inode(ns_files[t]);
-		if (target <= 0)
-			continue;
 		snprintf(name, sizeof name, "%d/%s", (int)target, ns_files[t] + strlen("self/"));
 		c->joined[t] = (ino_t)proc_inode(name);
 	}
-	/* KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING */
-	c->keyring = syscall(SYS_keyctl, 0, -3, 0);
-	if (c->p->spec->linux_.seccomp)
-		c->filters = own_filters();
 }
 
 /* The namespaces that the clone's child is to be born in; ours are kept to come back to. */
@@ -508,12 +514,11 @@ static bool may_share_memory(const struct container *c, uint64_t flags)
 	       !has_little_memory(c->p);
 }
 
-static void share_memory(struct clone_args *a)
-{
-	void *stack = mmap(NULL, INIT_STACK, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+static void *new_stack(void);
 
-	if (stack == MAP_FAILED)
+static void share_memory(struct clone_args *a, void *stack)
+{
+	if (stack == NULL)
 		return;
 	a->flags |= CLONE_VM;
 	a->stack = (uint64_t)(uintptr_t)stack;
@@ -597,9 +602,9 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		b.args.flags |= CLONE_PARENT;
 	else
 		b.args.exit_signal = SIGCHLD;
-	if (b.args.flags & CLONE_NEWNET && !user && !joined && c->o->netns > 0) {
+	if (b.args.flags & CLONE_NEWNET && !user && !joined && c->own.netns >= 0) {
 		b.args.flags &= ~(uint64_t)CLONE_NEWNET;
-		c->netns = c->o->netns; /* init enters it */
+		c->netns = c->own.netns; /* init enters it */
 	}
 	if (c->cgroup && cgroup_v2_fd(c->cgroup) >= 0) {
 		b.args.flags |= CLONE_INTO_CGROUP;
@@ -612,7 +617,7 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		b.args.flags &= ~(uint64_t)CLONE_NEWIPC, b.around.to[OCI_NS_PID] = -1;
 #endif
 	if (may_share_memory(c, b.args.flags))
-		share_memory(&b.args);
+		share_memory(&b.args, c->own.stack ? c->own.stack : new_stack());
 	b.init = for_init(c, (size_t)(op - c->p->op) + 1, pair[1], pair[0]);
 	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);
@@ -627,7 +632,7 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	return rc;
 }
 
-int container_stock_net(struct kerr *e)
+static int new_network(struct kerr *e)
 {
 	CLEANUP_FD int own = proc_ns(ns_files[OCI_NS_NETWORK], e);
 	CLEANUP_FD int made = -1;
@@ -641,6 +646,27 @@ int container_stock_net(struct kerr *e)
 	if (setns(own, CLONE_NEWNET) < 0)
 		return kerr_fail(e, KERR_NAMESPACE, errno, "go back to the network namespace");
 	return fd_take(&made);
+}
+
+/* Of pages that are there: a fault for each would be the order's. */
+static void *new_stack(void)
+{
+	enum { PAGE = 4096, AT_ONCE = 48 << 10 };
+	char *stack = mmap(NULL, INIT_STACK, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return NULL;
+	for (size_t n = PAGE; n <= AT_ONCE; n += PAGE)
+		*(volatile char *)(stack + INIT_STACK - n) = 0;
+	return stack;
+}
+
+void container_stock_up(struct container_stock *s, bool network)
+{
+	s->netns = network ? new_network(NULL) : -1;
+	s->stack = new_stack();
+	note_own(s);
 }
 
 /* ---- the turns
@@ -751,6 +777,9 @@ static int take_turns(struct container *c, size_t from, struct kerr *e)
 		 * found. */
 		if (is_last_turn(c->p, i) && check_outside(c, e))
 			return pidfd_gone(c->pidfd) ? init_died(c, e) : -1;
+		/* When the program begins, it is ours to wait; but hooks inherit that. */
+		if (is_last_turn(c->p, i) && c->p->spec->hooks.kind[OCI_HOOK_POSTSTART].n == 0)
+			process_gives_way();
 		if (mine && sync_send(c->sync, SYNC_TURN, -1, e))
 			return init_died(c, e);
 		mine = false;

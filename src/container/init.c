@@ -584,7 +584,7 @@ static int enter_namespaces(struct container *c, struct kerr *e)
 static int enter_container(struct container *c, struct kerr *e)
 {
 	int flags = 0;
-	bool user = c->joined[OCI_NS_USER] != c->outer[OCI_NS_USER];
+	bool user = c->joined[OCI_NS_USER] != c->own.outer[OCI_NS_USER];
 
 	/* While we have the right to make one: of the pid namespace that we were born in. */
 	proc_close();
@@ -596,7 +596,7 @@ static int enter_container(struct container *c, struct kerr *e)
 		if (join_cgroup(c, NULL, 0, e)) /* before its namespace hides the way */
 			return -1;
 	for (int t = 0; t < OCI_NS_COUNT; t++)
-		if (t != OCI_NS_PID && c->joined[t] && c->joined[t] != c->outer[t])
+		if (t != OCI_NS_PID && c->joined[t] && c->joined[t] != c->own.outer[t])
 			flags |= ns_flag((enum oci_namespace)t);
 	if (flags && setns(c->o->exec_target, flags) < 0)
 		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container's namespaces");

@@ -35,13 +35,11 @@ struct container {
 	int notify; /* seccomp.listenerPath, connected on the host; closed by init once used */
 	char *program, **argv, **envp; /* of execve: nothing is called between the filter and it */
 	size_t hooks;		       /* how many of this side's have ended well */
-	long filters;		       /* seccomp filters that the executor has had itself */
 	pid_t host_pid;		       /* our number outside, when a listener must know it */
 	bool entered;		       /* joined namespaces have been entered around the clone */
 	char *cgroup_name;	       /* what cgroup_path() said, once its fds are closed */
-	ino_t outer[OCI_NS_COUNT];     /* the executor's namespaces */
+	struct container_stock own;    /* the executor's namespaces and so on */
 	ino_t joined[OCI_NS_COUNT];
-	long keyring;	     /* the executor's session keyring */
 	bool private_mounts; /* what is attached from now on stays in our mount namespace */
 };
 /* A masked or read-only path that the root file system does not have. */

@@ -354,6 +354,7 @@ void container_exited(struct daemon *d, struct container *c, struct exit_record 
 		tell(d, c, c->life, "exited", r->request, r->by, buf_str(&words), &whole);
 	exit_record_free(r);
 	fire(d, c);
+	pool_refill_later(d);
 	if (!c->reported && !c->auto_remove && !c->removing)
 		mark_reported(d, c);
 	/* The end of the monitor's socket will say that its cgroup is gone as well. */
@@ -389,6 +390,7 @@ void container_remove(struct daemon *d, struct container *c, const char *request
 		logs_remove(d, c->id);
 	container_event(d, c, EV_UNDONE, "removed", c->remove_request, c->remove_by, NULL, NULL);
 	container_drop(d, c);
+	pool_refill_later(d);
 }
 
 void remains_clear(int dir)

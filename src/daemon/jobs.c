@@ -157,6 +157,7 @@ void job_end(struct job *j)
 	free(j->exec_exit);
 	loop_untimer(j->d->loop, &j->timer);
 	loop_untimer(j->d->loop, &j->log_timer);
+	pool_refill_later(j->d);
 	pool_refill_soon(j->d);
 	free(j);
 }

@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { REFILL_MS = 2, BUSY_MS = 20, SEND_MS = 2000, FAILED_MS = 1000 };
+enum { REFILL_MS = 2, CALM_MS = 3, BUSY_MS = 20, SEND_MS = 2000, FAILED_MS = 1000 };
 
 /* ---- links --------------------------------------------------------------------------------------
  */
@@ -396,8 +396,8 @@ static void refill(struct timer *t)
 
 	if (d->stopping || d->nidle >= d->config.pool)
 		return;
-	/* Not while somebody waits for a start, unless that would go on for long. */
-	if (d->nbusy && d->refill_waits++ < BUSY_MS / REFILL_MS) {
+	/* Not while somebody waits for a start or an end, unless that would go on for long. */
+	if ((d->nbusy || !deadline_passed(d->calm)) && d->refill_waits++ < BUSY_MS / REFILL_MS) {
 		loop_timer(d->loop, &d->refill, deadline_in_ms(REFILL_MS));
 		return;
 	}
@@ -411,6 +411,11 @@ static void refill(struct timer *t)
 	d->idle = m;
 	d->nidle++;
 	pool_refill_soon(d);
+}
+
+void pool_refill_later(struct daemon *d)
+{
+	d->calm = deadline_in_ms(CALM_MS);
 }
 
 void pool_refill_soon(struct daemon *d)

@@ -130,6 +130,7 @@ int main(int argc, char **argv)
 	if (executor < 0)
 		return complain(&e);
 	umask(077);
+	process_gives_way(); /* after the executor, whose child the program is */
 	set_oom_score();
 	rights_least();
 	if (monitor_new(&m, DAEMON_FD, socket, executor, &e))

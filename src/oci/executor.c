@@ -20,7 +20,7 @@ struct executor {
 	int stdio[3]; /* the container's ends */
 	int ours[3];  /* the monitor's ends */
 	int master;
-	int netns; /* made before there was an order; -1 */
+	struct container_stock stock;
 	bool exec, told;
 	int cache;
 	const struct oci_seccomp *profile; /* whose filter is new */
@@ -247,7 +247,7 @@ static struct container_order order_of(struct executor *x)
 {
 	struct container_order o = { .plan = &x->j.plan,
 		.bundle = x->j.bundle_dir,
-		.netns = x->netns,
+		.stock = &x->stock,
 		.run_dir = x->j.run_dir,
 		.cache = x->cache,
 		.sibling = true,
@@ -530,7 +530,6 @@ int executor_serve(struct facts *facts, bool stock)
 	struct executor x = { .stdio = { -1, -1, -1 },
 		.ours = { -1, -1, -1 },
 		.master = -1,
-		.netns = -1,
 		.cache = -1 };
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wire_out ready;
@@ -539,8 +538,7 @@ int executor_serve(struct facts *facts, bool stock)
 	umask(022); /* what a container begins with; files of ours say their modes */
 	job_init(&x.j);
 	x.j.facts = *facts;
-	if (stock) /* none is no fault: it is made at the clone */
-		x.netns = container_stock_net(NULL);
+	container_stock_up(&x.stock, stock);
 	wire_begin(&ready, WIRE_READY);
 	if (wire_send(DAEMON, &ready, deadline_in_ms(ANSWER_MS), &e))
 		return 1;

@@ -238,8 +238,8 @@ int job_keep(const struct job *j, const struct spec_override *over, struct kerr 
 	bool changed = over->nargs || over->nenv || over->cwd || over->user || over->terminal;
 
 	if (!changed)
-		return path_replace(
-			j->run_dir, "config.json", j->config.data, j->config.len, 0600, false, e);
+		return path_make(
+			j->run_dir, "config.json", j->config.data, j->config.len, 0600, e);
 	json_begin_object(&o);
 	json_each(v, j->spec.at)
 	{
@@ -250,7 +250,7 @@ int job_keep(const struct job *j, const struct spec_override *over, struct kerr 
 			json_add_value(&o, v);
 	}
 	json_end_object(&o);
-	return path_replace(j->run_dir, "config.json", b.data, b.len, 0600, false, e);
+	return path_make(j->run_dir, "config.json", b.data, b.len, 0600, e);
 }
 
 int job_reload(struct job *j, struct kerr *e)

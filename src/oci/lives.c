@@ -104,7 +104,7 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 		.arg = j };
 	struct container *c;
 
-	if (path_replace(j->run_dir, "config.json", j->config.data, j->config.len, 0600, false, e))
+	if (path_make(j->run_dir, "config.json", j->config.data, j->config.len, 0600, e))
 		return NULL;
 	c = container_create(&order, e);
 	if (c && o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {

@@ -169,7 +169,7 @@ static int serve(struct template *t, struct kerr *e)
 int template_main(int argc, char **argv)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
-	char text[TIME_TEXT];
+	char text[TIME_TEXT], boot[37];
 	struct template t = { .monitor = argc > 1 ? argv[1] : NULL,
 		.stock = argc > 2 && str_eq(argv[2], "--stock"),
 		.monitor_end = -1,
@@ -182,8 +182,8 @@ int template_main(int argc, char **argv)
 	if (t.monitor == NULL || t.stack == MAP_FAILED)
 		return 2;
 	time_text(0, text); /* has the C library read its zone once for all copies */
-	if (reserve_places(&e) == 0 && proc_root(&e) >= 0 && facts_renew(&t, &e) == 0 &&
-		serve(&t, &e) == 0)
+	if (reserve_places(&e) == 0 && proc_root(&e) >= 0 && boot_id(boot, &e) == 0 &&
+		facts_renew(&t, &e) == 0 && serve(&t, &e) == 0)
 		return 0;
 	log_error("the template of executors: %s", e.message);
 	return 1;

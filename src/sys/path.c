@@ -488,6 +488,16 @@ int path_replace(int dir, const char *name, const void *data, size_t len, mode_t
 	return kerr_fail(e, KERR_PATH_WRITE, saved, "write %s", name);
 }
 
+int path_make(
+	int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e)
+{
+	CLEANUP_FD int fd = open_own(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+
+	if (fd < 0 || write_whole(fd, data, len) < 0)
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "write %s", name);
+	return 0;
+}
+
 static int copy_bytes(int from, int to, const char *name, struct kerr *e)
 {
 	char chunk[READ_CHUNK];
