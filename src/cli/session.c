@@ -156,8 +156,6 @@ static void take_lines(struct session *s)
 
 	if (f->from != 0 || !(s->saved.c_lflag & ICANON))
 		return;
-	if (f->data == NULL)
-		f->data = mem_zalloc(CHUNK);
 	while (f->len < CHUNK && poll(&p, 1, 0) == 1 && p.revents == POLLIN) {
 		ssize_t n = read(0, f->data + f->len, CHUNK - f->len);
 
@@ -324,8 +322,6 @@ static int flow_read(struct flow *f)
 {
 	ssize_t n;
 
-	if (f->data == NULL) /* most runs say something on one of the three, if at all */
-		f->data = mem_zalloc(CHUNK);
 	n = read(f->from, f->data, CHUNK);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
@@ -659,9 +655,6 @@ static void finish(struct session *s)
 	flow_close(&s->in);
 	flow_close(&s->out);
 	flow_close(&s->err);
-	free(s->in.data);
-	free(s->out.data);
-	free(s->err.data);
 	fd_closep(&s->signals);
 	api_client_free(s->side);
 	buf_free(&s->ask->params);
@@ -669,12 +662,17 @@ static void finish(struct session *s)
 
 int session_run(struct cli *k, struct session_ask *a, struct kerr *e)
 {
-	struct session s = {
-		.k = k, .ask = a, .id = a->id, .signals = -1, .drain = DEADLINE_NEVER
-	};
+	static char room[3][CHUNK]; /* pages come as they are needed, and go with the process */
+	struct session s = { .k = k,
+		.ask = a,
+		.in = { .from = -1, .to = -1, .data = room[0] },
+		.out = { .from = -1, .to = -1, .data = room[1] },
+		.err = { .from = -1, .to = -1, .data = room[2] },
+		.id = a->id,
+		.signals = -1,
+		.drain = DEADLINE_NEVER };
 	int r;
 
-	s.in.from = s.in.to = s.out.from = s.out.to = s.err.from = s.err.to = -1;
 	r = begin(&s, e) || turns(&s, e) ? -1 : status(&s, e);
 	make_cooked(&s);
 	if (r >= 0 && write_result(&s, e))

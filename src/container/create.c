@@ -710,15 +710,28 @@ static deadline turn_deadline(const struct plan *p, size_t i)
 	return deadline_in_ms(ms);
 }
 
+static bool is_last_turn(const struct plan *p, size_t i)
+{
+	while (i < p->n && p->op[i].side == SIDE_INIT)
+		i++;
+	return i == p->n;
+}
+
 /* Init's turn: until it hands over, waits for start or has executed the program. */
 static int init_turn(struct container *c, size_t from, bool *done, struct kerr *e)
 {
 	deadline d = turn_deadline(c->p, from);
-	bool checked = false;
+	bool checked = false, last = is_last_turn(c->p, from);
 
 	for (;;) {
 		CLEANUP_FD int got = -1;
-		int word = sync_recv(c->sync, &got, d, e);
+		int word;
+
+		/* What is said in the last turn can wait for the end of the socket: to be woken
+		 * would take the CPU from a program that begins. */
+		if (last && !c->p->process->terminal && !c->p->options.wait_start)
+			poll_one(c->sync, 0, d);
+		word = sync_recv(c->sync, &got, d, e);
 
 		switch (word) {
 		case SYNC_TURN:
@@ -751,13 +764,6 @@ static int born(struct container *c, struct kerr *e)
 		c->cgroup_text ? c->cgroup_text : "" };
 
 	return c->o->born ? c->o->born(c->o->arg, &b, e) : 0;
-}
-
-static bool is_last_turn(const struct plan *p, size_t i)
-{
-	while (i < p->n && p->op[i].side == SIDE_INIT)
-		i++;
-	return i == p->n;
 }
 
 static int take_turns(struct container *c, size_t from, struct kerr *e)

@@ -338,6 +338,39 @@ static void syntax_error(struct reader *r)
 		yajl_free_error(r->yajl, text);
 }
 
+/* The parser's own memory is the arena's, too: to give a page back costs more than to have it. */
+struct piece {
+	_Alignas(max_align_t) size_t size;
+	_Alignas(max_align_t) char data[];
+};
+
+static void *piece_new(void *arena, size_t size)
+{
+	struct piece *p = arena_alloc(arena, sizeof *p + size);
+
+	p->size = size;
+	return p->data;
+}
+
+static void *piece_grow(void *arena, void *old, size_t size)
+{
+	struct piece *p = old ? (struct piece *)((char *)old - offsetof(struct piece, data)) : NULL;
+	void *more;
+
+	if (p && p->size >= size)
+		return old;
+	more = piece_new(arena, size);
+	if (p)
+		memcpy(more, old, p->size);
+	return more;
+}
+
+static void piece_free(void *arena, void *data)
+{
+	(void)arena;
+	(void)data;
+}
+
 static int run(struct reader *r)
 {
 	yajl_status status = yajl_parse(r->yajl, (const unsigned char *)r->text, r->len);
@@ -383,7 +416,9 @@ const struct json *json_parse(struct arena *a, const char *text, size_t len,
 	if (rc == 0) {
 		r.line = 1;
 		r.counted = r.line_start = 0;
-		r.yajl = yajl_alloc(&callbacks, NULL, &r);
+		yajl_alloc_funcs memory = { piece_new, piece_grow, piece_free, a };
+
+		r.yajl = yajl_alloc(&callbacks, &memory, &r);
 		rc = run(&r);
 		yajl_free(r.yajl);
 	}
