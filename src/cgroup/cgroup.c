@@ -31,6 +31,14 @@ struct part *unified_part(struct cgroup *c)
 	return NULL;
 }
 
+static void drop_parent(struct part *p)
+{
+	if (p->lent)
+		p->parent = -1;
+	fd_closep(&p->parent);
+	p->lent = false;
+}
+
 /* ---- making
  * ---------------------------------------------------------------------------------------------- */
 
@@ -143,7 +151,8 @@ static int make_step_by_step(
 	bool made = false;
 	char *save = NULL;
 
-	p->parent = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
+	p->parent = h->fd;
+	p->lent = true;
 	p->keep = keep;
 	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
 		bool was = made;
@@ -175,7 +184,8 @@ static bool make_at_once(struct part *p, const struct hierarchy *h, const char *
 		path_own_unlink(h->fd, path + 1, true, NULL);
 		return false;
 	}
-	p->parent = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
+	p->parent = h->fd;
+	p->lent = true;
 	p->dir = fd_take(&dir);
 	p->keep = keep;
 	p->made = true;
@@ -258,7 +268,7 @@ static void take_back(struct cgroup *c)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (!c->part[i].made)
-			fd_closep(&c->part[i].parent);
+			drop_parent(&c->part[i]);
 	cgroup_remove(c, deadline_in_ms(100), NULL);
 	cgroup_free(c);
 }
@@ -307,7 +317,7 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 			.root = mem_strdup(h->v[i].mount.path) };
 		/* Another container's end may remove a directory between our two steps. */
 		for (int tries = 0; tries < MAKE_TRIES && rc; tries++) {
-			fd_closep(&p->parent);
+			drop_parent(p);
 			rc = make_part(p, &h->v[i], path, keep, e);
 		}
 		/* Below our own parent it may be what a crash has left; else it is another's. */
@@ -345,7 +355,6 @@ static int hold_in(const struct hierarchy *h, const char *path, struct kerr *e)
 	/* The kernel fills the cpusets below. */
 	if (rc == 0 && is_cpuset(h))
 		path_write(p.dir, "cgroup.clone_children", "1", 1, NULL);
-	fd_closep(&p.parent);
 	fd_closep(&p.dir);
 	return rc;
 }
@@ -383,7 +392,7 @@ void cgroup_free(struct cgroup *c)
 	if (c == NULL)
 		return;
 	for (size_t i = 0; i < c->n; i++) {
-		fd_closep(&c->part[i].parent);
+		drop_parent(&c->part[i]);
 		fd_closep(&c->part[i].dir);
 		free(c->part[i].root);
 	}
@@ -394,7 +403,8 @@ void cgroup_free(struct cgroup *c)
 void cgroup_close_dirs(const struct cgroup *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		close(c->part[i].parent);
+		if (!c->part[i].lent)
+			close(c->part[i].parent);
 		close(c->part[i].dir);
 	}
 }

@@ -166,13 +166,13 @@ static int root_source(struct container *c, const struct op *op, struct kerr *e)
 static int cgroup_sources(struct container *c, const struct op_mount *m, struct kerr *e)
 {
 	size_t n;
+	const struct cgroup_mount *mounts = cgroup_mounts(&n);
 
-	cgroup_mounts(&n);
 	for (size_t i = 0; i < n && c->cgroup && c->cgroup_binds == 0; i++) {
 		int fd = cgroup_dir(c->cgroup, i) < 0 ? -1
 						      : tree(cgroup_dir(c->cgroup, i), false, e);
 
-		if (fd < 0 || set_attributes(fd, m, e))
+		if (fd < 0 || (mounts[i].v2 && n == 1 && set_attributes(fd, m, e)))
 			return -1;
 		c->fd[c->p->n + i] = fd;
 	}
@@ -386,8 +386,6 @@ static int cgroup_top(struct container *c, const struct op_mount *m, int *dirs, 
 		if (dirs[i] < 0 || link_controllers(top, mounts[i].name, e))
 			return -1;
 	}
-	if (top < 0 || set_attr(top, 0, m->attr_set & MOUNT_ATTR_RDONLY, 0, 0, 0, e))
-		return -1;
 	return fd_take(&top);
 }
 
@@ -399,6 +397,7 @@ static int mount_cgroups(struct container *c, const struct op *op, size_t at, st
 	CLEANUP_FD int target = target_of(c, op->target, true, e);
 	CLEANUP_FD int top = -1;
 	CLEANUP_FREE int *dirs = NULL;
+	const struct op_mount *m = &op->u.mount;
 	int rc = 0;
 
 	if (target < 0)
@@ -411,7 +410,7 @@ static int mount_cgroups(struct container *c, const struct op *op, size_t at, st
 	}
 	dirs = mem_array(n, sizeof *dirs);
 	memset(dirs, -1, n * sizeof *dirs);
-	top = cgroup_top(c, &op->u.mount, dirs, e);
+	top = cgroup_top(c, m, dirs, e);
 	rc = top < 0 ? -1 : attach(top, target, e);
 	if (rc == 0)
 		c->id[at] = fd_mount_id(top);
@@ -422,7 +421,10 @@ static int mount_cgroups(struct container *c, const struct op *op, size_t at, st
 		}
 		fd_closep(&dirs[i]);
 	}
-	return rc;
+	if (rc == 0) /* of all at once, the tmpfs's read-only now that it is full */
+		rc = set_attr(top, RECURSIVE, m->attr_set, m->attr_clr, 0, 0, e) ||
+		     set_attr(top, RECURSIVE, m->attr_rec_set, m->attr_rec_clr, 0, 0, e);
+	return rc ? -1 : 0;
 }
 
 int do_mount(struct container *c, const struct op *op, size_t i, struct kerr *e)

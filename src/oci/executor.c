@@ -343,7 +343,6 @@ static int order_create(struct executor *x, struct kerr *e)
 	if (rc == 0)
 		rc = answer(x, po.wait_start ? WIRE_CREATED : WIRE_STARTED, container_pidfd(c), e);
 	x->profile = container_new_filter(c, &x->filter);
-	container_free(c);
 	return rc;
 }
 
@@ -479,7 +478,6 @@ static int order_exec(struct executor *x, struct kerr *e)
 	rc = c ? answer(x, WIRE_STARTED, container_pidfd(c), e) : -1;
 	if (c)
 		x->profile = container_new_filter(c, &x->filter);
-	container_free(c);
 	record_free(&r);
 	return rc;
 }

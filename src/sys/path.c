@@ -154,13 +154,31 @@ static int walk(int root, const char *path, mode_t mode, uid_t uid, gid_t gid, s
 	return -1;
 }
 
+/* The usual case: all but the last are there. -1 where that is not so, or anything else is unusual. */
+static int make_last(int root, const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	CLEANUP_FREE char *up = slash && slash > path ? mem_strndup(path, (size_t)(slash - path))
+						      : mem_strdup("/");
+	CLEANUP_FD int dir = -1;
+
+	if (*name == '\0' || str_eq(name, ".") || str_eq(name, "..") || uid || gid)
+		return -1;
+	dir = open_in(root, up, O_PATH | O_DIRECTORY, 0);
+	if (dir < 0 || mkdirat(dir, name, mode) < 0)
+		return -1;
+	return open_own(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
 int path_in_mkdirs(int root, const char *path, mode_t mode, uid_t uid, gid_t gid, struct kerr *e)
 {
 	int fd = open_in(root, path, O_PATH | O_DIRECTORY, 0);
 
 	if (fd >= 0)
 		return fd;
-	return walk(root, path, mode, uid, gid, e);
+	fd = errno == ENOENT ? make_last(root, path, mode, uid, gid) : -1;
+	return fd >= 0 ? fd : walk(root, path, mode, uid, gid, e);
 }
 
 /* Splits "/a/b/c" into an fd of "/a/b" (made if missing) and "c". */
