@@ -19,6 +19,7 @@ PROGS := $(addprefix $(B)/bin/,$(foreach p,kapseld:daemon kapsel:cli kapsel-oci:
 TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
 HELPERS := $(patsubst tests/helpers/%.c,$(B)/helpers/%,$(wildcard tests/helpers/*.c))
 
+comma := ,
 # Two kinds of objects: o/ for the dynamic programs and the tests, s/ for the small static ones.
 S := $(if $(MUSL),s,o)
 lib = $(foreach r,$1,$(if $(filter $r,$(ROOMS)),$(B)/$2/$r.a))
@@ -41,15 +42,14 @@ all: $(PROGS) $(HELPERS)
 CORE := sys json base
 $(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CORE),o)
 	$(call dyn,-lyajl -lmnl -lm -lpthread)
-$(B)/bin/kapsel: $(call lib,cli api log $(CORE),$S)
+$(B)/bin/kapsel: $(call lib,cli api log $(CORE) heap,$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)))
-# Debian's libseccomp.a needs glibc.
-$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE),o)
-	$(call link,$(CC) $(if $(SAN)$(COV),-pie,-static-pie),$(if $(SAN)$(COV),-lyajl -lseccomp -lcap -lm,$(call a,libyajl_s.a) $(call a,libseccomp.a) $(call a,libcap.a) -lm))
+$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE) heap,$S)
+	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp,$(call a,libyajl_s.a) $(if $(MUSL),-Wl$(comma)-u$(comma)__fprintf_chk )$(call a,libseccomp.a)) -lm)
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)) -lm -lpthread)
 
-$(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:o monitor:kapsel-monitor:$S,$(eval \
+$(foreach p,daemon:kapseld:o cli:kapsel:$S oci:kapsel-oci:$S monitor:kapsel-monitor:$S,$(eval \
 	$(B)/bin/$(word 2,$(subst :, ,$p)): $(B)/$(word 3,$(subst :, ,$p))/$(word 1,$(subst :, ,$p))/main.o))
 $(foreach k,o s,$(foreach r,$(ROOMS),$(eval $(B)/$k/$r.a: \
 	$(patsubst src/%.c,$(B)/$k/%.o,$(filter-out %/main.c,$(wildcard src/$r/*.c))))))

@@ -31,14 +31,14 @@ struct container_order {
 	int bundle;   /* directory */
 	int run_dir;  /* where start.sock goes and start finds it; -1 when the plan does not wait */
 	int stdio[3]; /* become 0-2; -1: /dev/null */
-	unsigned preserve;	 /* fds 3.. that the program keeps */
-	int cache;		 /* seccomp programs by content; -1: none */
-	bool sibling;		 /* init becomes our parent's child (CLONE_PARENT) */
-	bool death_signal;	 /* init dies with its parent */
-	bool signals_default;	 /* the caller's are, but for SIGPIPE */
-	bool parent_stays;	 /* the plan's cgroup parent is another's to remove */
-	int exec_target;	 /* pidfd of the init to join; -1 for a create */
-	const char *exec_cgroup; /* its cgroup_save() text */
+	unsigned preserve;		     /* fds 3.. that the program keeps */
+	int cache;			     /* seccomp programs by content; -1: none */
+	bool sibling;			     /* init becomes our parent's child (CLONE_PARENT) */
+	bool death_signal;		     /* init dies with its parent */
+	bool signals_default;		     /* the caller's are, but for SIGPIPE */
+	bool parent_stays;		     /* the plan's cgroup parent is another's to remove */
+	int exec_target;		     /* pidfd of the init to join; -1 for a create */
+	const char *exec_cgroup;	     /* its cgroup_save() text */
 	const struct container_stock *stock; /* NULL: none */
 	/* Once, before any hook or mount: tells the monitor. */
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);

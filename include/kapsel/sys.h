@@ -65,8 +65,7 @@ int path_write(int dir, const char *name, const char *data, size_t len, struct k
 int path_replace(int dir, const char *name, const void *data, size_t len, mode_t mode, bool durable,
 	struct kerr *e);
 /* A new file: for a directory that nobody reads before all of it is there. */
-int path_make(
-	int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e);
+int path_make(int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e);
 /* Reopen an O_PATH fd with other flags through our own procfs. */
 int fd_reopen(int fd, int flags, struct kerr *e);
 int fd_stat(int fd, struct stat *st, struct kerr *e);

@@ -31,7 +31,8 @@ static void rule_text(const struct cgroup_device *r, struct buf *out)
 		r->access & CGROUP_DEV_WRITE ? "w" : "", r->access & CGROUP_DEV_MKNOD ? "m" : "");
 }
 
-static int devices_v1(const struct part *p, const struct cgroup_device *rules, size_t n, struct kerr *e)
+static int devices_v1(
+	const struct part *p, const struct cgroup_device *rules, size_t n, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_FD int allow = path_own(p->dir, "devices.allow", O_WRONLY, 0, e);

@@ -23,7 +23,7 @@ const struct hierarchies *hierarchies(struct kerr *e); /* NULL on failure */
 struct part {
 	int parent, dir; /* fds; parent is the hierarchy's root */
 	uint32_t controllers;
-	bool lent;	 /* parent is the hierarchy's own fd */
+	bool lent;     /* parent is the hierarchy's own fd */
 	bool v2, made; /* made: the directory itself was not there before cgroup_make() */
 	char *root;    /* where the hierarchy is mounted */
 	unsigned keep; /* so many leading components of the path are not ours to remove */

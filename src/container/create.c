@@ -501,7 +501,8 @@ static bool has_little_memory(const struct plan *p)
 /*
  * May init run on the executor's memory until execve, like a child of vfork? It saves a copy of the
  * page tables and a fault for each page that either writes to. The two take turns and never run at
- * once (the socket's words say whose turn it is), so that they can share the C library's state, too.
+ * once (the socket's words say whose turn it is), so that they can share the C library's state,
+ * too.
  *
  * Only where the executor waits for execve; where nobody else is in the pid namespace, who could
  * trace init and so reach the executor; and where no time namespace is entered, which the kernel

@@ -26,10 +26,10 @@ struct container {
 	/* init's side */
 	size_t first;  /* operation */
 	int other_end; /* of the sync socket */
-	int root;   /* the root file system's mount */
-	int empty;  /* the empty read-only directory over masked ones */
-	int slave;  /* the pty's other end */
-	int status; /* /proc/self/status, open before the filter */
+	int root;      /* the root file system's mount */
+	int empty;     /* the empty read-only directory over masked ones */
+	int slave;     /* the pty's other end */
+	int status;    /* /proc/self/status, open before the filter */
 	struct buf filter;
 	const struct oci_seccomp *new_filter; /* whose it is, when no cache had it */
 	int notify; /* seccomp.listenerPath, connected on the host; closed by init once used */

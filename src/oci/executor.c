@@ -497,7 +497,7 @@ static void keep_filter(struct executor *x)
 {
 	if (x->profile == NULL || x->cache < 0 || dup3(x->cache, DAEMON, O_CLOEXEC) < 0)
 		return;
-	close_range(DAEMON + 1, ~0u, 0);
+	sys_close_range(DAEMON + 1, ~0u, 0);
 	for (int i = 0; i < DAEMON; i++)
 		close(i);
 	seccomp_keep(x->profile, DAEMON, &x->filter);
@@ -525,10 +525,9 @@ static int take_order(struct executor *x, struct kerr *e)
 
 int executor_serve(struct facts *facts, bool stock)
 {
-	struct executor x = { .stdio = { -1, -1, -1 },
-		.ours = { -1, -1, -1 },
-		.master = -1,
-		.cache = -1 };
+	struct executor x = {
+		.stdio = { -1, -1, -1 }, .ours = { -1, -1, -1 }, .master = -1, .cache = -1
+	};
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct wire_out ready;
 	int rc;

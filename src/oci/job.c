@@ -238,8 +238,7 @@ int job_keep(const struct job *j, const struct spec_override *over, struct kerr 
 	bool changed = over->nargs || over->nenv || over->cwd || over->user || over->terminal;
 
 	if (!changed)
-		return path_make(
-			j->run_dir, "config.json", j->config.data, j->config.len, 0600, e);
+		return path_make(j->run_dir, "config.json", j->config.data, j->config.len, 0600, e);
 	json_begin_object(&o);
 	json_each(v, j->spec.at)
 	{

@@ -6,7 +6,9 @@
  */
 #include "oci.h"
 #include <errno.h>
+#include <kapsel/heap.h>
 #include <kapsel/wire.h>
+#include <link.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -63,31 +65,43 @@ static int facts_renew(struct template *t, struct kerr *e)
 	return facts_read(&t->facts, e);
 }
 
-/* A copy shares its pages with the template until it writes to them: those that it will, at once
- * and while nobody waits, instead of one fault each. */
+static void touch(uintptr_t from, uintptr_t to, bool write)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	for (from &= ~(page - 1); from < to; from += page) {
+		volatile char *at = (volatile char *)from;
+		char c = *at;
+
+		if (write)
+			*at = c;
+	}
+}
+
+static int touch_segments(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	(void)size;
+	(void)unused;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t at = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD)
+			touch(at, at + p->p_memsz, false);
+	}
+	return 1; /* there is no other object */
+}
+
+/* A copy shares its pages with the template until it writes to them, and has none mapped at first:
+ * those that it will need, at once and while nobody waits, instead of one fault each. */
 static void unshare_pages(const struct template *t)
 {
-	extern char __executable_start[], __data_start[], _end[];
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	const struct {
-		uintptr_t from, to;
-	} area[] = {
-		{ (uintptr_t)__data_start, (uintptr_t)_end },
-		{ t->heap, (uintptr_t)sbrk(0) },
-		{ (uintptr_t)t->stack + STACK_BYTES - STACK_USED,
-			(uintptr_t)t->stack + STACK_BYTES },
-	};
+	enum { AN_ORDERS = 96 << 10 }; /* what a usual one takes */
 
-	for (size_t i = 0; i < ARRAY_LEN(area); i++) {
-		uintptr_t from = area[i].from & ~(page - 1);
-
-		if (area[i].to > from)
-			madvise((void *)from, area[i].to - from, MADV_POPULATE_WRITE);
-		for (; from < area[i].to; from += page)
-			*(volatile char *)from = *(volatile char *)from;
-	}
-	for (uintptr_t a = (uintptr_t)__executable_start; a < (uintptr_t)__data_start; a += page)
-		(void)*(volatile char *)a;
+	dl_iterate_phdr(touch_segments, NULL);
+	touch((uintptr_t)t->stack + STACK_BYTES - STACK_USED, (uintptr_t)t->stack + STACK_BYTES,
+		true);
+	heap_unshare(AN_ORDERS);
 }
 
 static _Noreturn void be_executor(struct template *t, const int between[2])

@@ -154,13 +154,14 @@ static int walk(int root, const char *path, mode_t mode, uid_t uid, gid_t gid, s
 	return -1;
 }
 
-/* The usual case: all but the last are there. -1 where that is not so, or anything else is unusual. */
+/* The usual case: all but the last are there. -1 where that is not so, or anything else is unusual.
+ */
 static int make_last(int root, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
-	CLEANUP_FREE char *up = slash && slash > path ? mem_strndup(path, (size_t)(slash - path))
-						      : mem_strdup("/");
+	CLEANUP_FREE char *up =
+		slash && slash > path ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup("/");
 	CLEANUP_FD int dir = -1;
 
 	if (*name == '\0' || str_eq(name, ".") || str_eq(name, "..") || uid || gid)
@@ -506,8 +507,7 @@ int path_replace(int dir, const char *name, const void *data, size_t len, mode_t
 	return kerr_fail(e, KERR_PATH_WRITE, saved, "write %s", name);
 }
 
-int path_make(
-	int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e)
+int path_make(int dir, const char *name, const void *data, size_t len, mode_t mode, struct kerr *e)
 {
 	CLEANUP_FD int fd = open_own(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 
