@@ -202,6 +202,28 @@ static void times_are_written_in_utc_with_nanoseconds(void **state)
 	assert_string_equal(time_text(0, text), "1970-01-01T00:00:00.000000000Z");
 }
 
+/* FIPS 180-2, appendix B. */
+static void sha256_of_known_texts(void **state)
+{
+	static const struct {
+		const char *text, *hex;
+	} t[] = {
+		{ "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+		{ "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+			"248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+	};
+	char hex[65];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct sha256 s = { .begun = false };
+
+		sha256_add(&s, t[i].text, strlen(t[i].text));
+		sha256_hex(&s, hex);
+		assert_string_equal(hex, t[i].hex);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +239,7 @@ int main(void)
 		cmocka_unit_test(distance_stops_at_its_limit),
 		cmocka_unit_test(an_arena_serves_large_and_small),
 		cmocka_unit_test(times_are_written_in_utc_with_nanoseconds),
+		cmocka_unit_test(sha256_of_known_texts),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
