@@ -35,6 +35,7 @@ struct container_order {
 	int cache;			     /* seccomp programs by content; -1: none */
 	bool sibling;			     /* init becomes our parent's child (CLONE_PARENT) */
 	bool death_signal;		     /* init dies with its parent */
+	bool stays;			     /* this process goes on when the program runs */
 	bool signals_default;		     /* the caller's are, but for SIGPIPE */
 	bool parent_stays;		     /* the plan's cgroup parent is another's to remove */
 	int exec_target;		     /* pidfd of the init to join; -1 for a create */
@@ -44,8 +45,9 @@ struct container_order {
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);
 	/* With a terminal: the pty's master; the callee owns it. */
 	int (*console)(void *arg, int master, struct kerr *e);
-	/* The OCI state that a hook reads, with this status. */
-	void (*state)(void *arg, const char *status, struct buf *out);
+	/* The OCI state that a hook reads, with this status and init's number where the hook runs.
+	 */
+	void (*state)(void *arg, const char *status, pid_t pid, struct buf *out);
 	void *arg;
 #ifdef KAPSEL_PLANT
 	int fail_kind, wrong_kind; /* an op_kind to fail, or to carry out wrongly; -1: none */

@@ -17,6 +17,9 @@
  * made, or -1: KERR_SECCOMP. Spec: config-linux.md "Seccomp".
  */
 int seccomp_compile(const struct oci_seccomp *profile, int cache, struct buf *out, struct kerr *e);
+/* A directory for them that this user's short-lived programs share, made if it is missing: an fd,
+ * or -1 when there is none that is his alone. */
+int seccomp_user_cache(void);
 /* Puts a newly made one into the cache. May wait for a disk: for when nobody waits for us. */
 void seccomp_keep(const struct oci_seccomp *profile, int cache, const struct buf *program);
 /* Loads it into the calling thread; the last thing before execve. Returns the listener's fd when

@@ -159,6 +159,9 @@ int sys_fsmount(int fd, unsigned flags, unsigned attr);
 int sys_fspick(int dir, const char *path, unsigned flags);
 struct mount_attr;
 int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_attr *a, size_t size);
+/* A detached mount of one file or directory that nothing can be written through: changed before it
+ * is attached anywhere, and attached nowhere. */
+int sys_read_only_copy(int fd, struct kerr *e);
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_umount_detach(const char *path); /* umount2(MNT_DETACH) */
 int sys_close_range(unsigned from, unsigned to, unsigned flags);

@@ -255,7 +255,7 @@ static int rlimit_op(struct container *c, const struct op *op, size_t i, struct 
 static void state_text(struct container *c, const char *status, struct buf *b)
 {
 	if (c->o->state)
-		c->o->state(c->o->arg, status, b);
+		c->o->state(c->o->arg, status, c->pid, b);
 }
 
 static int hook_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
@@ -483,17 +483,21 @@ static struct container *for_init(const struct container *c, size_t first, int s
 	return init;
 }
 
-/* What the kernel may kill for memory takes along all that share it, and nobody could tell why. */
-static bool has_little_memory(const struct plan *p)
+/* What the kernel may kill for memory takes along all that share it, and nobody could tell why; and
+ * a score that is set for one of them is set for all. */
+static bool memory_forbids(const struct container *c)
 {
 	enum { LITTLE = 16 << 20 };
+	const struct plan *p = c->p;
 	uint64_t limit;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (p->op[i].kind == OP_CGROUP_WRITE &&
-			(str_eq(p->op[i].u.write.file, "memory.limit_in_bytes") ||
-				str_eq(p->op[i].u.write.file, "memory.max")) &&
-			str_to_u64(p->op[i].u.write.value, &limit) == 0 && limit < LITTLE)
+		if (p->op[i].kind == OP_OOM_SCORE && c->o->stays)
+			return true;
+		else if (p->op[i].kind == OP_CGROUP_WRITE &&
+			 (str_eq(p->op[i].u.write.file, "memory.limit_in_bytes") ||
+				 str_eq(p->op[i].u.write.file, "memory.max")) &&
+			 str_to_u64(p->op[i].u.write.value, &limit) == 0 && limit < LITTLE)
 			return true;
 	return false;
 }
@@ -511,8 +515,7 @@ static bool has_little_memory(const struct plan *p)
 static bool may_share_memory(const struct container *c, uint64_t flags)
 {
 	return !c->p->options.wait_start && c->o->exec_target < 0 && flags & CLONE_NEWPID &&
-	       c->old_time < 0 && !c->joined[OCI_NS_TIME] && !joins_user(c) &&
-	       !has_little_memory(c->p);
+	       c->old_time < 0 && !c->joined[OCI_NS_TIME] && !joins_user(c) && !memory_forbids(c);
 }
 
 static void *new_stack(void);

@@ -102,7 +102,7 @@ static int hook(struct container *c, const struct op *op, size_t i, struct kerr 
 
 	(void)i;
 	c->o->state(c->o->arg, op->u.hook.kind == OCI_HOOK_START_CONTAINER ? "created" : "creating",
-		&state);
+		getpid(), &state);
 	/* As pid 1 we have its orphans anyway; else they are not the container's to see. */
 	if (run_hook(op->u.hook.hook, &state, false, e))
 		return -1;
@@ -378,7 +378,7 @@ static void listener_state(struct container *c, const struct oci_seccomp *p, str
 	CLEANUP_BUF struct buf state = BUF_INIT;
 	struct json_out o = JSON_OUT(b);
 
-	c->o->state(c->o->arg, "creating", &state);
+	c->o->state(c->o->arg, "creating", c->host_pid, &state);
 	json_begin_object(&o);
 	json_put_string(&o, "ociVersion", KAPSEL_SPEC_MAX);
 	json_key(&o, "fds");

@@ -89,6 +89,7 @@ struct link *link_new(struct daemon *d, int fd, bool monitor, struct kerr *e);
 
 int pool_take(struct daemon *d, struct link **m, struct link **e, struct kerr *err);
 void pool_refill_soon(struct daemon *d);
+void pool_one(struct daemon *d); /* one pair now, and never another before it is asked for */
 void pool_refill_later(struct daemon *d);	  /* somebody will be answered in a moment */
 void pool_lost(struct daemon *d, struct link *l); /* an idle one's socket ended */
 void pool_drop(struct daemon *d);

@@ -199,7 +199,9 @@ static int open_dirs(struct daemon *d, struct kerr *e)
 	if (d->state_dir < 0)
 		return -1;
 	d->logs_dir = open_dir(d->state_dir, "logs", 0700, e);
-	d->cache_dir = d->logs_dir < 0 ? -1 : open_dir(d->state_dir, "cache", 0700, e);
+	if (d->logs_dir < 0 || d->lifeline >= 0) /* its cache would go with it */
+		return d->logs_dir < 0 ? -1 : 0;
+	d->cache_dir = open_dir(d->state_dir, "cache", 0700, e);
 	return d->cache_dir < 0 ? -1 : 0;
 }
 
@@ -335,7 +337,6 @@ static int hold_lifeline(struct daemon *d, int fd, struct kerr *e)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	lifeline_of = d;
 	lifeline = (struct source) { .fd = copy, .ready = lifeline_cut, .closed = lifeline_closed };
-	d->lifeline = fd;
 	if (loop_add(d->loop, &lifeline, 0, e))
 		return -1;
 	return api_server_adopt(d->server, fd, e);
@@ -438,8 +439,12 @@ static int begin(struct daemon *d, const struct flags *f, struct kerr *e)
 	raise_limits();
 	fit_limits(d);
 	umask(0077);
-	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e) ||
-		open_dirs(d, e) || open_journal(d, e) || errands_new(d, e) || recover(d, e) ||
+	d->lifeline = f->lifeline;
+	if (loop_new(&d->loop, e) || watch_signals(d, e) || programs_find(d, e))
+		return -1;
+	if (f->lifeline >= 0) /* for one call: its pair starts beside us, and there is no other */
+		pool_one(d);
+	if (open_dirs(d, e) || open_journal(d, e) || errands_new(d, e) || recover(d, e) ||
 		serve(d, e))
 		return -1;
 	if (f->lifeline >= 0 && hold_lifeline(d, f->lifeline, e))
@@ -493,7 +498,9 @@ static int run(struct daemon *d, const struct flags *f)
 
 int main(int argc, char **argv)
 {
-	struct daemon d = { .run_dir = -1, .containers_dir = -1, .lock = -1, .lifeline = -1 };
+	struct daemon d = {
+		.run_dir = -1, .containers_dir = -1, .cache_dir = -1, .lock = -1, .lifeline = -1
+	};
 	struct flags f = { .lifeline = -1 };
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	CLEANUP_BUF struct buf b = BUF_INIT;

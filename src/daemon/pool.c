@@ -388,6 +388,15 @@ static void refill_failed(struct daemon *d, const struct kerr *e)
 	loop_timer(d->loop, &d->refill, deadline_in_ms(FAILED_MS));
 }
 
+static void put_in(struct daemon *d, struct link *m, struct link *x)
+{
+	m->other = x;
+	x->other = m;
+	m->next = d->idle;
+	d->idle = m;
+	d->nidle++;
+}
+
 static void refill(struct timer *t)
 {
 	struct daemon *d = (struct daemon *)((char *)t - offsetof(struct daemon, refill));
@@ -405,12 +414,18 @@ static void refill(struct timer *t)
 		refill_failed(d, &e);
 		return;
 	}
-	m->other = x;
-	x->other = m;
-	m->next = d->idle;
-	d->idle = m;
-	d->nidle++;
+	put_in(d, m, x);
 	pool_refill_soon(d);
+}
+
+void pool_one(struct daemon *d)
+{
+	CLEANUP_ERR struct kerr e = KERR_INIT;
+	struct link *m, *x;
+
+	d->config.pool = 0;
+	if (pair_start(d, &m, &x, &e) == 0)
+		put_in(d, m, x);
 }
 
 void pool_refill_later(struct daemon *d)

@@ -30,10 +30,13 @@ static int start_executor(char **args, int between, struct kerr *e)
 {
 	char *argv[MOST_FLAGS] = { args[0], (char *)(uintptr_t) "--executor" };
 	int fds[] = { -1, -1, STDERR_FILENO, EXECUTOR_DAEMON_FD, between };
+	CLEANUP_FD int program = path_host(AT_FDCWD, args[0], O_PATH, e);
+	/* What it would else make for itself, and execute itself once more. */
+	CLEANUP_FD int copy = program < 0 ? -1 : sys_read_only_copy(program, NULL);
 	/* With us dies an executor that has no container yet; init has a death signal of its own.
 	 */
 	struct spawn s = { .path = args[0],
-		.exe_fd = -1,
+		.exe_fd = copy,
 		.argv = argv,
 		.envp = environ,
 		.fds = fds,
@@ -41,6 +44,8 @@ static int start_executor(char **args, int between, struct kerr *e)
 		.cwd_fd = -1 };
 	pid_t pid;
 
+	if (program < 0)
+		return -1;
 	for (int i = 1; args[i]; i++) {
 		if (i + 2 == MOST_FLAGS)
 			return kerr_fail(e, KERR_USAGE, 0, "more than %d flags", MOST_FLAGS - 3);

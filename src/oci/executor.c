@@ -131,11 +131,11 @@ static int on_console(void *arg, int master, struct kerr *e)
 	return wire_send(MONITOR, &m, deadline_in_ms(ANSWER_MS), e);
 }
 
-static void executor_state(void *arg, const char *status, struct buf *out)
+static void executor_state(void *arg, const char *status, pid_t pid, struct buf *out)
 {
 	struct executor *x = arg;
 
-	job_state(&x->j, status, out);
+	state_json(&x->j, status, pid, out);
 }
 
 /* ---- answers to kapseld
@@ -335,7 +335,7 @@ static int order_create(struct executor *x, struct kerr *e)
 	if (!po.wait_start && x->j.spec.hooks.kind[OCI_HOOK_POSTSTART].n) {
 		CLEANUP_BUF struct buf state = BUF_INIT;
 
-		executor_state(x, "running", &state);
+		state_json(&x->j, "running", x->j.pid, &state);
 		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTART, &state, e);
 		if (rc) /* the specification: stop it */
 			pidfd_signal(container_pidfd(c), SIGKILL, NULL);
@@ -371,7 +371,7 @@ static int order_start(struct executor *x, struct kerr *e)
 	if (rc == 0)
 		rc = container_start(x->j.run_dir, deadline_in_ms(60000), e);
 	if (rc == 0) {
-		executor_state(x, "running", &state);
+		state_json(&x->j, "running", x->j.pid, &state);
 		if (container_check_filter(x->j.pid, &x->j.spec, e) ||
 			container_hooks(&x->j.spec, OCI_HOOK_POSTSTART, &state, e)) {
 			CLEANUP_FD int init = pidfd_open_known(r.pid, r.start_time, NULL);
@@ -394,7 +394,7 @@ static int order_poststop(struct executor *x, struct kerr *e)
 	int rc = load_container(x, &r, e);
 
 	if (rc == 0) {
-		executor_state(x, "stopped", &state);
+		state_json(&x->j, "stopped", 0, &state);
 		rc = container_hooks(&x->j.spec, OCI_HOOK_POSTSTOP, &state, e) ||
 				     answer(x, WIRE_STARTED, -1, e)
 			     ? -1
@@ -507,6 +507,8 @@ static int take_order(struct executor *x, struct kerr *e)
 {
 	x->cache = wire_take_fd(&x->order, WIRE_FD_CACHE);
 	x->flags = wire_get_u64(&x->order, TAG_FLAGS, 0);
+	if (x->cache < 0 && !(x->flags & WIRE_NO_CACHE))
+		x->cache = seccomp_user_cache(); /* a kapseld for one call has none */
 	switch (x->order.type) {
 	case WIRE_CREATE:
 		return order_create(x, e);

@@ -66,7 +66,7 @@ static int exec_into(
 		.run_dir = -1,
 		.stdio = { 0, 1, 2 },
 		.preserve = (unsigned)o->preserve,
-		.cache = -1,
+		.cache = seccomp_user_cache(),
 		.sibling = o->detach,
 		.exec_target = target,
 		.exec_cgroup = r->cgroup,
@@ -77,6 +77,7 @@ static int exec_into(
 	struct container *c = container_create(&order, e);
 	int rc = 0;
 
+	filter_keep(c, order.cache);
 	if (c == NULL)
 		return -1;
 	if (o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {

@@ -80,7 +80,7 @@ static void put_annotations(struct json_out *o, const struct json *annotations)
 	json_add_value(o, annotations);
 }
 
-void state_json(const struct job *j, const char *status, struct buf *out)
+void state_json(const struct job *j, const char *status, pid_t pid, struct buf *out)
 {
 	struct json_out o = JSON_OUT(out);
 
@@ -88,19 +88,15 @@ void state_json(const struct job *j, const char *status, struct buf *out)
 	json_put_string(&o, "ociVersion", KAPSEL_SPEC_MAX);
 	json_put_string(&o, "id", j->id);
 	json_put_string(&o, "status", status);
-	json_put_i64(&o, "pid", str_eq(status, "stopped") ? 0 : j->pid);
+	json_put_i64(&o, "pid", str_eq(status, "stopped") ? 0 : pid);
 	json_put_string(&o, "bundle", j->bundle);
 	put_annotations(&o, json_get(j->spec.at, "annotations"));
 	json_end_object(&o);
 }
 
-void job_state(void *arg, const char *status, struct buf *out)
+void job_state(void *arg, const char *status, pid_t pid, struct buf *out)
 {
-	struct job *j = arg;
-
-	if (j->pid == 0)
-		j->pid = getpid();
-	state_json(j, status, out);
+	state_json(arg, status, pid, out);
 }
 
 int record_write(const struct job *j, struct kerr *e)
@@ -259,4 +255,14 @@ int job_reload(struct job *j, struct kerr *e)
 	if (path_read(j->run_dir, "config.json", CONFIG_BYTES, &j->config, e))
 		return -1;
 	return spec_parse(j->a, buf_str(&j->config), j->config.len, &o, &j->spec, NULL, e);
+}
+
+void filter_keep(struct container *c, int cache)
+{
+	CLEANUP_BUF struct buf program = BUF_INIT;
+	const struct oci_seccomp *profile = c ? container_new_filter(c, &program) : NULL;
+
+	if (profile && cache >= 0)
+		seccomp_keep(profile, cache, &program);
+	fd_closep(&cache);
 }

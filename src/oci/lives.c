@@ -95,8 +95,9 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 		.run_dir = j->run_dir,
 		.stdio = { 0, 1, 2 },
 		.preserve = (unsigned)o->preserve,
-		.cache = -1,
+		.cache = seccomp_user_cache(),
 		.sibling = sibling,
+		.stays = !sibling,
 		.exec_target = -1,
 		.born = on_born,
 		.console = on_console,
@@ -107,6 +108,7 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 	if (path_make(j->run_dir, "config.json", j->config.data, j->config.len, 0600, e))
 		return NULL;
 	c = container_create(&order, e);
+	filter_keep(c, order.cache);
 	if (c && o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {
 		delete_one(o, j->id, true, NULL); /* nobody would know of it */
 		container_free(c);
@@ -141,7 +143,7 @@ static int run_hooks(
 	if (job_reload(j, e) ||
 		(kind == OCI_HOOK_POSTSTART && container_check_filter(j->pid, &j->spec, e)))
 		return -1;
-	state_json(j, status, &state);
+	state_json(j, status, j->pid, &state);
 	return container_hooks(&j->spec, kind, &state, e);
 }
 
@@ -219,7 +221,7 @@ int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 	if (c) {
 		CLEANUP_BUF struct buf state = BUF_INIT;
 
-		state_json(&j, "running", &state);
+		state_json(&j, "running", j.pid, &state);
 		rc = container_hooks(&j.spec, OCI_HOOK_POSTSTART, &state, e);
 		if (rc == 0 && !o->detach)
 			rc = pass_signals_until_end(c, e);

@@ -46,9 +46,11 @@ int record_read(int run_dir, struct record *r, struct kerr *e);
 void record_free(struct record *r);
 const char *record_status(const struct record *r);
 /* The OCI state object with this status. */
-void state_json(const struct job *j, const char *status, struct buf *out);
-void job_state(
-	void *arg, const char *status, struct buf *out); /* container_order.state; arg is a job */
+void state_json(const struct job *j, const char *status, pid_t pid, struct buf *out);
+/* container_order.state; arg is a job */
+void job_state(void *arg, const char *status, pid_t pid, struct buf *out);
+/* A filter that @c had to have compiled goes into @cache, which is closed; @c may be NULL. */
+void filter_keep(struct container *c, int cache);
 /* Keeps config.json in the run directory, with the caller's words in the bundle's stead. */
 int job_keep(const struct job *j, const struct spec_override *over, struct kerr *e);
 /* The configuration kept at create. */

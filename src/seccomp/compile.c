@@ -12,7 +12,7 @@
 /* libseccomp's time grows with the cube of the conditions: 1,600 take 20 s. The largest profiles
  * that engines hand over have 500 names and 20 conditions. */
 enum { MOST_NAMES = 8192, MOST_CONDITIONS = 1024 };
-enum { MOST_INSNS = BPF_MAXINSNS, FORMAT = 2 };
+enum { MOST_INSNS = BPF_MAXINSNS, FORMAT = 2, MOST_CACHED = 1024 };
 
 bool seccomp_has_notify(const struct oci_seccomp *profile)
 {
@@ -361,11 +361,35 @@ static int cache_get(int cache, const char *name, struct buf *out)
 	return 0;
 }
 
+int seccomp_user_cache(void)
+{
+	const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	CLEANUP_FREE char *path = mem_printf("%s/kapsel-seccomp", runtime ? runtime : "");
+	CLEANUP_FD int fd = runtime && *runtime ? path_own_mkdirs(AT_FDCWD, path, 0700, NULL) : -1;
+	struct stat st;
+
+	/* Whoever else may write to it could put a weaker filter there. */
+	if (fd < 0 || fd_stat(fd, &st, NULL) || st.st_uid != geteuid() || st.st_mode & 077)
+		return -1;
+	return fd_take(&fd);
+}
+
+static bool is_full(int cache)
+{
+	struct path_names names;
+	bool full = path_names(cache, MOST_CACHED, &names, NULL) < 0;
+
+	path_names_free(&names);
+	return full;
+}
+
 void seccomp_keep(const struct oci_seccomp *profile, int cache, const struct buf *program)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	char digest[65], name[65];
 
+	if (is_full(cache))
+		return;
 	cache_name(profile, name);
 	digest_of(program->data, program->len, digest);
 	buf_add(&b, "KPSLBPF1", 8);

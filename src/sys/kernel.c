@@ -92,6 +92,17 @@ int sys_mount_setattr(int dir, const char *path, unsigned flags, struct mount_at
 	return (int)syscall(SYS_mount_setattr, dir, path, flags, a, size);
 }
 
+int sys_read_only_copy(int fd, struct kerr *e)
+{
+	enum { EMPTY = 0x1000 /* AT_EMPTY_PATH */ };
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_RDONLY };
+	CLEANUP_FD int copy = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY);
+
+	if (copy < 0 || sys_mount_setattr(copy, "", EMPTY, &a, sizeof a) < 0)
+		return kerr_fail(e, KERR_MOUNT, errno, "make a read-only copy");
+	return fd_take(&copy);
+}
+
 int sys_pivot_root(const char *new_root, const char *put_old)
 {
 	return (int)syscall(SYS_pivot_root, new_root, put_old);

@@ -392,7 +392,12 @@ static void a_bare_process_is_judged_as_one_of_a_configuration(void **state)
 		if (rows[i].pointer)
 			assert_string_equal(e.pointer, rows[i].pointer);
 	}
-	assert_int_equal(spec_parse_process(NULL, "", 0, &(struct oci_process) { 0 }, NULL), -1);
+	{
+		CLEANUP_ARENA struct arena *a = arena_new();
+
+		assert_int_equal(
+			spec_parse_process(a, "", 0, &(struct oci_process) { 0 }, NULL), -1);
+	}
 }
 
 int main(void)
