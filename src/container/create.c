@@ -472,8 +472,13 @@ struct birth {
 static struct container *for_init(const struct container *c, size_t first, int sync, int other_end)
 {
 	struct container *init = mem_zalloc(sizeof *init);
+	struct container_order *order = mem_zalloc(sizeof *order);
 
 	*init = *c;
+	*order = *c->o; /* a create's executor may be gone before init is */
+	init->o = order;
+	init->filter = (struct buf)BUF_INIT;
+	buf_add(&init->filter, c->filter.data, c->filter.len);
 	init->fd = mem_array(c->nfd + 1, sizeof *init->fd);
 	init->id = mem_array(c->nfd + 1, sizeof *init->id);
 	memcpy(init->fd, c->fd, c->nfd * sizeof *init->fd);
@@ -508,14 +513,16 @@ static bool memory_forbids(const struct container *c)
  * once (the socket's words say whose turn it is), so that they can share the C library's state,
  * too.
  *
- * Only where the executor waits for execve; where nobody else is in the pid namespace, who could
- * trace init and so reach the executor; and where no time namespace is entered, which the kernel
- * does for a process of its own memory only.
+ * Only where the executor waits for execve, or leaves all as it is and ends when init waits for its
+ * start (who waits for that end, see await_alone()); where nobody else is in the pid namespace, who
+ * could trace init and so reach the executor; and where no time namespace is entered, which the
+ * kernel does for a process of its own memory only.
  */
 static bool may_share_memory(const struct container *c, uint64_t flags)
 {
-	return !c->p->options.wait_start && c->o->exec_target < 0 && flags & CLONE_NEWPID &&
-	       c->old_time < 0 && !c->joined[OCI_NS_TIME] && !joins_user(c) && !memory_forbids(c);
+	return !(c->p->options.wait_start && c->o->stays) && c->o->exec_target < 0 &&
+	       flags & CLONE_NEWPID && c->old_time < 0 && !c->joined[OCI_NS_TIME] &&
+	       !joins_user(c) && !memory_forbids(c);
 }
 
 static void *new_stack(void);
@@ -536,6 +543,7 @@ static int clone_now(struct birth *b)
 	if (shared)
 		b->pid = sys_clone3_call(&b->args, sizeof b->args, init_main, b->init);
 	if (shared && b->pid < 0 && errno == ENOSYS) {
+		b->init->shared = false;
 		b->args.flags &= ~(uint64_t)CLONE_VM;
 		b->args.stack = b->args.stack_size = 0;
 		shared = false;
@@ -623,6 +631,7 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 	if (may_share_memory(c, b.args.flags))
 		share_memory(&b.args, c->own.stack ? c->own.stack : new_stack());
 	b.init = for_init(c, (size_t)(op - c->p->op) + 1, pair[1], pair[0]);
+	b.init->shared = b.args.flags & CLONE_VM;
 	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);
 	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0)

@@ -344,6 +344,15 @@ static int no_new_privs(struct container *c, const struct op *op, size_t i, stru
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? fail(e, "set no_new_privs") : 0;
 }
 
+/* Whose memory we are on has said what it had to say, and ends: the kernel closes its end of the
+ * socket when it does nothing else any more. Nothing is touched before that. */
+static void await_alone(struct container *c)
+{
+	if (c->shared && !poll_one(c->sync, 0, deadline_in_ms(START_WAIT_MS)))
+		_exit(125);
+	fd_closep(&c->sync);
+}
+
 /* The executor learns that we wait, and ends; who starts us connects, and learns how it went. */
 static int wait_start(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
@@ -352,7 +361,6 @@ static int wait_start(struct container *c, const struct op *op, size_t i, struct
 	/* A program that is not there is create's error, not start's. */
 	if (check_late(c, e) || sync_send(c->sync, SYNC_WAITS, -1, e))
 		return -1;
-	fd_closep(&c->sync);
 	for (;;) {
 		CLEANUP_FD int s = accept4(c->listen, NULL, NULL, SOCK_CLOEXEC);
 		int word;
@@ -366,6 +374,7 @@ static int wait_start(struct container *c, const struct op *op, size_t i, struct
 		word = sync_recv(s, NULL, deadline_in_ms(START_WAIT_MS), NULL);
 		if (word != SYNC_GO)
 			continue;
+		await_alone(c);
 		c->sync = fd_take(&s);
 		fd_closep(&c->listen);
 		return sync_send(c->sync, SYNC_EXEC, -1, e);

@@ -24,6 +24,7 @@ struct container {
 	int old_time;	  /* our own time namespace, to go back to */
 	int proc;	  /* this side's procfs: init may run on the executor's memory */
 	/* init's side */
+	bool shared;   /* it runs on the executor's memory */
 	size_t first;  /* operation */
 	int other_end; /* of the sync socket */
 	int root;      /* the root file system's mount */

@@ -497,6 +497,9 @@ static void keep_filter(struct executor *x)
 {
 	if (x->profile == NULL || x->cache < 0 || dup3(x->cache, DAEMON, O_CLOEXEC) < 0)
 		return;
+	/* On memory of its own: an init that waits for our end may be on ours. */
+	if (fork() != 0)
+		return;
 	sys_close_range(DAEMON + 1, ~0u, 0);
 	for (int i = 0; i < DAEMON; i++)
 		close(i);
@@ -527,7 +530,9 @@ static int take_order(struct executor *x, struct kerr *e)
 
 int executor_serve(struct facts *facts, bool stock)
 {
-	struct executor x = {
+	/* Not on the stack: an init that waits to be started may be on this memory and outlive us.
+	 */
+	static struct executor x = {
 		.stdio = { -1, -1, -1 }, .ours = { -1, -1, -1 }, .master = -1, .cache = -1
 	};
 	CLEANUP_ERR struct kerr e = KERR_INIT;

@@ -120,7 +120,7 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 int cmd_create(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	struct container *c = NULL;
-	struct job j;
+	static struct job j; /* init may be on this memory: nothing of it is freed */
 
 	(void)argc;
 	job_init(&j);
@@ -129,8 +129,6 @@ int cmd_create(struct options *o, int argc, char **argv, struct kerr *e)
 		if (c == NULL)
 			remove_run_dir(o, argv[0]);
 	}
-	container_free(c);
-	job_free(&j);
 	return c ? 0 : -1;
 }
 

@@ -83,6 +83,7 @@ static void try_here(struct plan *p, enum op_kind k, bool wrong, bool wait)
 		.cache = -1,
 		.exec_target = target,
 		.exec_cgroup = target_cgroup,
+		.stays = wait,
 		.born = on_born,
 		.console = on_console,
 		.state = on_state,
