@@ -92,6 +92,13 @@ int container_pidfd(const struct container *c); /* borrowed */
 uint64_t container_start_time(const struct container *c);
 const char *container_cgroup(const struct container *c);
 
+/**
+ * container_update() - new limits for a running container
+ * @p: of plan_update()
+ *
+ * Return: 0, or -1 with the file that refused its value; then all files have their old values.
+ */
+int container_update(struct cgroup *c, const struct plan *p, struct kerr *e);
 /* Tells a waiting init to go; 0 when the program runs, -1 with init's error. */
 int container_start(int run_dir, deadline d, struct kerr *e);
 /* After a start: does the filter that @s asks for hold on @pid? KERR_SELF_CHECK; the caller kills.

@@ -253,6 +253,10 @@ int plan_build(struct arena *a, const struct oci_spec *spec, const struct facts 
  */
 int plan_exec(struct arena *a, const struct oci_spec *spec, const struct oci_process *process,
 	const struct facts *facts, const struct plan_options *o, struct plan *out, struct kerr *e);
+/* New limits for a container that is there: the writes of @spec's linux.resources, without devices.
+ */
+int plan_update(struct arena *a, const struct oci_spec *spec, const struct facts *facts,
+	struct plan *out, struct kerr *e);
 const char *op_kind_name(enum op_kind k);	       /* "mount" */
 void plan_text(const struct plan *p, struct buf *out); /* byte-stable; no value of process.env */
 void plan_json(const struct plan *p, struct buf *out);

@@ -331,6 +331,9 @@ int spec_parse(struct arena *a, const char *text, size_t len, const struct spec_
 /* A bare process object, as exec takes it. */
 int spec_parse_process(
 	struct arena *a, const char *text, size_t len, struct oci_process *out, struct kerr *e);
+/* A bare resources object, as update takes it. */
+int spec_parse_resources(
+	struct arena *a, const char *text, size_t len, struct oci_resources *out, struct kerr *e);
 
 /* What `kapsel run` changes. NULL and 0 leave the configuration's value. */
 struct spec_override {

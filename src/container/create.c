@@ -109,12 +109,12 @@ static int no_cgroup(struct kerr *e)
 }
 
 /* checkBeforeUpdate: v2 would reclaim and kill until what is used fits. */
-static int fits_usage(struct container *c, const struct op *op, struct kerr *e)
+int fits_usage(struct cgroup *c, const struct op *op, struct kerr *e)
 {
 	CLEANUP_BUF struct buf now = BUF_INIT;
 	uint64_t limit, used;
 
-	if (cgroup_read(c->cgroup, op->u.write.controller, op->u.write.usage, &now, e))
+	if (cgroup_read(c, op->u.write.controller, op->u.write.usage, &now, e))
 		return -1;
 	now.data[strcspn(now.data, "\n")] = '\0';
 	if (str_to_u64(op->u.write.value, &limit) || str_to_u64(now.data, &used) || used <= limit)
@@ -126,7 +126,7 @@ static int fits_usage(struct container *c, const struct op *op, struct kerr *e)
 static int cgroup_write_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	(void)i;
-	if (c->cgroup && op->u.write.usage && fits_usage(c, op, e))
+	if (c->cgroup && op->u.write.usage && fits_usage(c->cgroup, op, e))
 		return -1;
 	return c->cgroup ? cgroup_write(c->cgroup, op->u.write.controller, op->u.write.file,
 				   op->u.write.value, e)

@@ -52,6 +52,7 @@ int ns_flag(enum oci_namespace t);		 /* CLONE_NEW* */
 const char *ns_file(enum oci_namespace t);	 /* "self/ns/net" */
 void cpu_list(const char *list, cpu_set_t *out); /* "0-3,7" */
 bool same_setting(const char *asked, const char *found);
+int fits_usage(struct cgroup *c, const struct op *op, struct kerr *e);
 int step_failed(const struct op *op, struct kerr *e);
 long filters_of(const char *status); /* how many; -1: this kernel does not say */
 /* The O_PATH fd of @op's target: below the very procfs or sysfs that we have mounted, if it is. */

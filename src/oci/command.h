@@ -5,23 +5,35 @@
 
 #include "oci.h"
 
-enum { MOST_ENV = 4096 };
+struct words {
+	char **v;
+	size_t n, cap;
+};
+enum { LIMIT_FLAGS = 18 };
+/* A flag of update and the member of linux.resources that it sets. */
+struct limit_flag {
+	const char *flag, *section, *member; /* member NULL: passed over, or @refused */
+	enum { LIMIT_BYTES, LIMIT_NUMBER, LIMIT_WORDS } form;
+	const char *help, *refused;
+};
+extern const struct limit_flag update_limits[LIMIT_FLAGS];
 
 struct options {
 	/* global */
 	const char *program; /* "kapsel", when that has handed over */
-	const char *root, *log, *log_format;
+	const char *root, *log, *log_format, *log_level, *cgroup_manager;
 	bool debug, systemd_cgroup, version, help;
 	/* of a command */
-	const char *bundle, *pid_file, *console_socket, *facts, *process, *cwd, *user, *format,
-		*volatile_size, *ignored;
-	char *env[MOST_ENV];
-	size_t nenv;
+	const char *bundle, *pid_file, *console_socket, *pidfd_socket, *facts, *process, *cwd,
+		*user, *format, *volatile_size, *interval, *resources, *apparmor, *process_label,
+		*ignored;
+	struct words env, groups, caps, cgroups;
+	const char *limit[LIMIT_FLAGS]; /* of update, by update_limits */
 	uint64_t preserve;
 	int failure;	  /* exit status of a failed command */
 	bool f_is_format; /* -f means --format, not --force */
 	bool detach, force, all, json, strict, no_pivot, no_new_keyring, tty, quiet, keep, stats,
-		no_subreaper;
+		no_subreaper, ignore_paused, no_new_privs;
 };
 
 struct command {
@@ -30,13 +42,18 @@ struct command {
 	int (*run)(struct options *o, int argc, char **argv, struct kerr *e);
 	bool flags_first; /* what follows the first word belongs to it */
 	bool f_is_format;
-	int failure; /* exit status of a failure, if not 1 */
+	int failure;  /* exit status of a failure, if not 1 */
+	bool refused; /* its help, too: callers ask for that to learn whether it is there */
 };
 
 /* places.c */
 int root_dir(const struct options *o, bool make, struct kerr *e);
 int check_id(const char *id, struct kerr *e);
 int container_dir(const struct options *o, const char *id, struct kerr *e);
+/* The same, and its record. For as long as the fd is open no other call changes it. */
+int container_open(const struct options *o, const char *id, struct record *r, struct kerr *e);
+int container_lock(const struct options *o, const char *id, struct record *r, struct kerr *e);
+int lock_dir(int dir, const char *id, struct kerr *e);
 int write_pid_file(const char *path, pid_t pid, struct kerr *e);
 int read_facts(const struct options *o, struct facts *f, struct kerr *e);
 int open_bundle(struct job *j, const char *path, struct kerr *e);
@@ -68,6 +85,12 @@ int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_ps(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_pause(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_resume(struct options *o, int argc, char **argv, struct kerr *e);
+
+/* limits.c */
+int cmd_update(struct options *o, int argc, char **argv, struct kerr *e);
+
+/* events.c */
+int cmd_events(struct options *o, int argc, char **argv, struct kerr *e);
 
 /* main.c */
 void doc_commands(struct buf *b);

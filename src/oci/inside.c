@@ -15,8 +15,8 @@ static int exec_process(struct job *j, struct options *o, int argc, char **argv,
 	struct oci_spec copy = j->spec;
 	struct spec_override over = { .args = argv,
 		.nargs = (size_t)argc,
-		.env = o->env,
-		.nenv = o->nenv,
+		.env = o->env.v,
+		.nenv = o->env.n,
 		.cwd = o->cwd,
 		.user = o->user,
 		.terminal = o->tty ? 1 : -1 };

@@ -20,8 +20,11 @@ static const struct flag globals[] = {
 	{ "root", 0, FLAG_STRING, AT(root), "directory of the containers' states", .arg = "DIR" },
 	{ "log", 0, FLAG_STRING, AT(log), "also append errors to this file", .arg = "FILE" },
 	{ "log-format", 0, FLAG_STRING, AT(log_format), "how to write it", .arg = "text|json" },
-	{ "log-level", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "LEVEL" },
-	{ "debug", 0, FLAG_BOOL, AT(debug), "say more", .arg = NULL },
+	{ "log-level", 0, FLAG_STRING, AT(log_level), "what to say: error if not given",
+		.arg = "error|warning|info|debug" },
+	{ "debug", 0, FLAG_BOOL, AT(debug), "the same as --log-level debug", .arg = NULL },
+	{ "cgroup-manager", 0, FLAG_STRING, AT(cgroup_manager),
+		"who makes cgroups; disabled: there are none", .arg = "cgroupfs|disabled" },
 	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version",
 		.arg = NULL },
 	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "WORD" },
@@ -57,6 +60,12 @@ static const struct flag flags[] = {
 	{ "tty", 't', FLAG_BOOL, AT(tty), "with a terminal", .of = "exec" },
 	{ "format", 0, FLAG_STRING, AT(format), "how to print", .arg = "table|json",
 		.of = "list ps" },
+	{ "resources", 'r', FLAG_STRING, AT(resources),
+		"file with the resources object, - is stdin; other flags are then passed over",
+		.arg = "FILE|-", .of = "update" },
+	{ "stats", 0, FLAG_BOOL, AT(stats), "once, and end", .of = "events" },
+	{ "interval", 0, FLAG_STRING, AT(interval), "how often, 5s if not given", .arg = "TIME",
+		.of = "events" },
 	{ "quiet", 'q', FLAG_BOOL, AT(quiet), "ids only", .of = "list check" },
 	{ "facts", 0, FLAG_STRING, AT(facts), "judge against another node's facts", .arg = "FILE",
 		.of = "check plan" },
@@ -71,6 +80,20 @@ static const struct flag flags[] = {
 /* ---- flags
  * ----------------------------------------------------------------------------------------------------
  */
+
+/* The flags of update are a table of their own. */
+static const struct flag *limit_flag(struct flag *f, const char *name, size_t len)
+{
+	for (size_t i = 0; i < LIMIT_FLAGS; i++)
+		if (strlen(update_limits[i].flag) == len &&
+			memcmp(update_limits[i].flag, name, len) == 0) {
+			*f = (struct flag) { update_limits[i].flag, 0, FLAG_STRING,
+				AT(limit) + i * sizeof(char *), update_limits[i].help,
+				.arg = "VALUE", .of = "update" };
+			return f;
+		}
+	return NULL;
+}
 
 static const struct flag *find_flag(const struct flag *t, size_t n, const char *name, size_t len)
 {
@@ -99,8 +122,8 @@ static int set_flag(struct options *o, const struct flag *f, const char *value, 
 		*(const char **)to = value;
 	else if (f->kind == FLAG_NUMBER && str_to_u64(value, to))
 		return kerr_fail(e, KERR_USAGE, 0, "--%s takes a number, not '%s'", f->name, value);
-	else if (f->kind == FLAG_LIST && o->nenv < MOST_ENV)
-		o->env[o->nenv++] = (char *)(uintptr_t)value;
+	else if (f->kind == FLAG_LIST)
+		vec_push((struct words *)to) = (char *)(uintptr_t)value;
 	return 0;
 }
 
@@ -128,6 +151,7 @@ static int read_flags(struct options *o, const struct flag *t, size_t n, int *ar
 		const char *word = words[i], *name = word + 1 + (word[0] == '-' && word[1] == '-'),
 			   *equal = strchr(name, '=');
 		const struct flag *f;
+		struct flag limit;
 
 		if (word[0] != '-' || word[1] == '\0') {
 			if (!anywhere)
@@ -143,6 +167,8 @@ static int read_flags(struct options *o, const struct flag *t, size_t n, int *ar
 		if (f && f->letter == 'f' && o->f_is_format && name[0] == 'f' &&
 			strcspn(name, "=") == 1)
 			f = find_flag(t, n, "format", 6);
+		if (f == NULL && t == flags)
+			f = limit_flag(&limit, name, strcspn(name, "="));
 		if (f == NULL)
 			return unknown_flag(t, n, word, name, e);
 		if (set_flag(o, f,
@@ -197,6 +223,12 @@ static const struct command commands[] = {
 	{ "facts", "", "print what this node can do", 0, 0, .run = cmd_facts },
 	{ "fields", "", "every field of config.json", 0, 0, .run = cmd_fields },
 	{ "doc", "TOPIC", "tables for the documentation", 1, 1, .run = cmd_doc },
+	{ "update", "[--resources FILE|-] [flags] ID", "new limits for a container", 1, 1,
+		.run = cmd_update },
+	{ "events", "[--stats] [--interval TIME] ID", "figures of a container, and its OOM kills",
+		1, 1, .run = cmd_events },
+	{ "checkpoint", "", "not carried out by this version", 0, 1 << 20, .refused = true },
+	{ "restore", "", "not carried out by this version", 0, 1 << 20, .refused = true },
 	{ "--executor", "", "for kapseld: take one order on fd 3", 0, 16, .run = cmd_executor },
 };
 
@@ -215,6 +247,9 @@ void doc_commands(struct buf *b)
 			commands[i].help);
 	doc_flags(b, "global", globals, ARRAY_LEN(globals));
 	doc_flags(b, "flag", flags, ARRAY_LEN(flags));
+	for (size_t i = 0; i < LIMIT_FLAGS; i++)
+		buf_addf(b, "flag\t%s\t-\tVALUE\tupdate\t%s\n", update_limits[i].flag,
+			update_limits[i].help);
 }
 
 static bool heeds(const struct flag *f, const char *command)
@@ -269,6 +304,11 @@ static int command_help(const struct command *c)
 		any = true;
 		flag_help(&flags[i]);
 	}
+	for (size_t i = 0; i < LIMIT_FLAGS && str_eq(c->name, "update"); i++) {
+		struct flag f;
+
+		flag_help(limit_flag(&f, update_limits[i].flag, strlen(update_limits[i].flag)));
+	}
 	return 0;
 }
 
@@ -315,12 +355,17 @@ static const struct command *find_command(const char *name, struct kerr *e)
 		if (str_distance(commands[i].name, name, 2) <= 2)
 			near = commands[i].name;
 	}
-	if (str_eq(name, "checkpoint") || str_eq(name, "restore"))
-		kerr_fail(e, KERR_UNSUPPORTED, 0, "%s is not supported by kapsel-oci", name);
-	else
-		kerr_fail(e, KERR_USAGE, 0, "no command '%s'%s%s%s", name,
-			near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+	kerr_fail(e, KERR_USAGE, 0, "no command '%s'%s%s%s", name, near ? ": did you mean '" : "",
+		near ? near : "", near ? "'?" : "");
 	return NULL;
+}
+
+/* Whatever its flags are; but Podman looks whether this one wants its value. */
+static int refuse(const struct command *c, int argc, char **argv, struct kerr *e)
+{
+	if (argc && str_eq(argv[argc - 1], "--lsm-mount-context"))
+		return kerr_fail(e, KERR_USAGE, 0, "flag needs an argument: --lsm-mount-context");
+	return kerr_fail(e, KERR_UNSUPPORTED, 0, "%s is not supported by kapsel-oci", c->name);
 }
 
 static int run(struct options *o, int argc, char **argv, struct kerr *e)
@@ -347,6 +392,8 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	argv++;
 	if (c == NULL)
 		return -1;
+	if (c->refused)
+		return refuse(c, argc, argv, e);
 	if (argc && (str_eq(argv[0], "--help") || str_eq(argv[0], "-h")))
 		return command_help(c);
 	o->f_is_format = c->f_is_format;

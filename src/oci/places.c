@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+enum { LOCK_MS = 20000 };
 
 /* ---- places
  * -----------------------------------------------------------------------------------------------------
@@ -41,6 +45,59 @@ int container_dir(const struct options *o, const char *id, struct kerr *e)
 	root = root_dir(o, false, NULL);
 	dir = root < 0 ? -1 : path_own(root, id, O_RDONLY | O_DIRECTORY, 0, NULL);
 	return dir < 0 ? kerr_fail(e, KERR_NOT_FOUND, 0, "container does not exist: %s", id) : dir;
+}
+
+/* From start to end of a change: one at a time. What ends without letting go, the kernel lets go.
+ * A directory that is no longer there when it is ours was another's to remove. */
+int lock_dir(int dir, const char *id, struct kerr *e)
+{
+	deadline d = deadline_in_ms(LOCK_MS);
+	struct stat st;
+
+	for (unsigned us = 200; flock(dir, LOCK_EX | LOCK_NB) < 0; us = us < 10000 ? us * 2 : us) {
+		if (errno != EWOULDBLOCK)
+			return kerr_fail(e, KERR_PROCESS_SETUP, errno, "lock container %s", id);
+		if (deadline_passed(d))
+			return kerr_fail(e, KERR_WRONG_STATE, 0,
+				"container %s is being changed by another call", id);
+		nanosleep(&(struct timespec) { .tv_nsec = us * 1000L }, NULL);
+	}
+	if (fd_stat(dir, &st, e))
+		return -1;
+	return st.st_nlink ? 0
+			   : kerr_fail(e, KERR_NOT_FOUND, 0, "container does not exist: %s", id);
+}
+
+static int read_record(int dir, const char *id, struct record *r, struct kerr *e)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+
+	if (record_read(dir, r, &why) == 0)
+		return 0;
+	record_free(r);
+	if (why.sys == ENOENT) /* not yet, or no longer */
+		return kerr_fail(e, KERR_NOT_FOUND, 0, "container does not exist: %s", id);
+	if (e) {
+		*e = why;
+		why = (struct kerr)KERR_INIT;
+	}
+	return -1;
+}
+
+int container_open(const struct options *o, const char *id, struct record *r, struct kerr *e)
+{
+	CLEANUP_FD int dir = container_dir(o, id, e);
+
+	memset(r, 0, sizeof *r);
+	return dir < 0 || read_record(dir, id, r, e) ? -1 : fd_take(&dir);
+}
+
+int container_lock(const struct options *o, const char *id, struct record *r, struct kerr *e)
+{
+	CLEANUP_FD int dir = container_dir(o, id, e);
+
+	memset(r, 0, sizeof *r);
+	return dir < 0 || lock_dir(dir, id, e) || read_record(dir, id, r, e) ? -1 : fd_take(&dir);
 }
 
 static char *absolute(const char *path)

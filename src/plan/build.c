@@ -648,3 +648,13 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 	build_process(&b, process, true);
 	return end(&b);
 }
+
+int plan_update(struct arena *a, const struct oci_spec *s, const struct facts *f, struct plan *out,
+	struct kerr *e)
+{
+	struct build b;
+
+	begin(&b, a, s, f, NULL, out, e);
+	build_resources(&b);
+	return end(&b);
+}

@@ -453,7 +453,7 @@ static bool is_page_size(const char *s)
 	return n && s[0] != '0' && strchr("KMG", s[n]) && s[n] && str_eq(s + n + 1, "B");
 }
 
-static void check_resources(struct parse *p, const struct oci_resources *r)
+void check_resources(struct parse *p, const struct oci_resources *r)
 {
 	check_memory(p, &r->memory);
 	check_cpu(p, &r->cpu);

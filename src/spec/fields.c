@@ -395,7 +395,7 @@ static const struct field resources_rows[] = {
 	{ "rdma", F_MAP, AT(struct oci_resources, rdma), .sub = &rdma_fields, .doc = "by device" },
 	{ "unified", F_PAIRS, AT(struct oci_resources, unified), .doc = "files of a v2 cgroup" },
 };
-static const struct fields resources_fields = TABLE(resources_rows, struct oci_resources);
+const struct fields resources_fields = TABLE(resources_rows, struct oci_resources);
 
 static const struct field arg_rows[] = {
 	{ "index", F_U64, AT(struct oci_seccomp_arg, index), 0, 5, .required = true,

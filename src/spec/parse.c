@@ -83,6 +83,22 @@ int spec_parse_process(
 	return kerr_is_set(e) ? -1 : 0;
 }
 
+int spec_parse_resources(
+	struct arena *a, const char *text, size_t len, struct oci_resources *out, struct kerr *e)
+{
+	CLEANUP_ERR struct kerr unwanted = KERR_INIT;
+	struct parse p = { .a = a, .faults = e = e ? e : &unwanted };
+	const struct json *root = document(a, text, len, e);
+
+	memset(out, 0, sizeof *out);
+	if (root == NULL)
+		return -1;
+	table_read(&p, &resources_fields, root, out);
+	check_resources(&p, out);
+	sort_faults(e);
+	return kerr_is_set(e) ? -1 : 0;
+}
+
 /* ---- what the command line changes
  * ------------------------------------------------------------------ */
 

@@ -69,11 +69,12 @@ void warning(struct parse *p, enum kerr_code code, const struct json *v, const c
 void misspelt(struct parse *p, enum kerr_code code, const struct json *v, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
-extern const struct fields config_fields, process_fields;
+extern const struct fields config_fields, process_fields, resources_fields;
 /* Each ends with a NULL name. */
 extern const struct name_value seccomp_actions[], seccomp_operators[], seccomp_flags[];
 extern const char *const seccomp_architectures[];
 void check_spec(struct parse *p, struct oci_spec *s);
 void check_process(struct parse *p, struct oci_process *process);
+void check_resources(struct parse *p, const struct oci_resources *r);
 
 #endif
