@@ -404,6 +404,43 @@ static void note_namespaces(struct container *c)
 	}
 }
 
+static int new_network(struct kerr *e)
+{
+	CLEANUP_FD int own = proc_ns(ns_files[OCI_NS_NETWORK], e);
+	CLEANUP_FD int made = -1;
+
+	if (own < 0)
+		return -1;
+	if (unshare(CLONE_NEWNET) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "new network namespace");
+	if (set_lo_up(e) == 0)
+		made = proc_ns(ns_files[OCI_NS_NETWORK], e);
+	if (setns(own, CLONE_NEWNET) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "go back to the network namespace");
+	return fd_take(&made);
+}
+
+/* Of pages that are there: a fault for each would be the order's. */
+static void *new_stack(void)
+{
+	enum { PAGE = 4096, AT_ONCE = 48 << 10 };
+	char *stack = mmap(NULL, INIT_STACK, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
+	if (stack == MAP_FAILED)
+		return NULL;
+	for (size_t n = PAGE; n <= AT_ONCE; n += PAGE)
+		*(volatile char *)(stack + INIT_STACK - n) = 0;
+	return stack;
+}
+
+void container_stock_up(struct container_stock *s, bool network)
+{
+	s->netns = network ? new_network(NULL) : -1;
+	s->stack = new_stack();
+	note_own(s);
+}
+
 /* The namespaces that the clone's child is to be born in; ours are kept to come back to. */
 struct around {
 	int to[OCI_NS_COUNT], own[OCI_NS_COUNT];
@@ -488,22 +525,29 @@ static struct container *for_init(const struct container *c, size_t first, int s
 	return init;
 }
 
-/* What the kernel may kill for memory takes along all that share it, and nobody could tell why; and
- * a score that is set for one of them is set for all. */
-static bool memory_forbids(const struct container *c)
+static bool has_little_memory(const struct op *op)
 {
 	enum { LITTLE = 16 << 20 };
-	const struct plan *p = c->p;
 	uint64_t limit;
 
-	for (size_t i = 0; i < p->n; i++)
-		if (p->op[i].kind == OP_OOM_SCORE && c->o->stays)
+	return op->kind == OP_CGROUP_WRITE &&
+	       (str_eq(op->u.write.file, "memory.limit_in_bytes") ||
+		       str_eq(op->u.write.file, "memory.max")) &&
+	       str_to_u64(op->u.write.value, &limit) == 0 && limit < LITTLE;
+}
+
+/* What the kernel may kill for memory takes along all that share it, and nobody could tell why; a
+ * score that is set for one of them is set for all; and a hook inside may be a program of the
+ * image, with the right to trace init. */
+static bool plan_forbids(const struct container *c)
+{
+	for (size_t i = 0; i < c->p->n; i++) {
+		const struct op *op = &c->p->op[i];
+
+		if ((op->kind == OP_OOM_SCORE && c->o->stays) || has_little_memory(op) ||
+			(op->kind == OP_HOOK && op->side == SIDE_INIT))
 			return true;
-		else if (p->op[i].kind == OP_CGROUP_WRITE &&
-			 (str_eq(p->op[i].u.write.file, "memory.limit_in_bytes") ||
-				 str_eq(p->op[i].u.write.file, "memory.max")) &&
-			 str_to_u64(p->op[i].u.write.value, &limit) == 0 && limit < LITTLE)
-			return true;
+	}
 	return false;
 }
 
@@ -522,10 +566,8 @@ static bool may_share_memory(const struct container *c, uint64_t flags)
 {
 	return !(c->p->options.wait_start && c->o->stays) && c->o->exec_target < 0 &&
 	       flags & CLONE_NEWPID && c->old_time < 0 && !c->joined[OCI_NS_TIME] &&
-	       !joins_user(c) && !memory_forbids(c);
+	       !joins_user(c) && !plan_forbids(c);
 }
-
-static void *new_stack(void);
 
 static void share_memory(struct clone_args *a, void *stack)
 {
@@ -643,43 +685,6 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		c->start_time = process_start_time(c->pid);
 	}
 	return rc;
-}
-
-static int new_network(struct kerr *e)
-{
-	CLEANUP_FD int own = proc_ns(ns_files[OCI_NS_NETWORK], e);
-	CLEANUP_FD int made = -1;
-
-	if (own < 0)
-		return -1;
-	if (unshare(CLONE_NEWNET) < 0)
-		return kerr_fail(e, KERR_NAMESPACE, errno, "new network namespace");
-	if (set_lo_up(e) == 0)
-		made = proc_ns(ns_files[OCI_NS_NETWORK], e);
-	if (setns(own, CLONE_NEWNET) < 0)
-		return kerr_fail(e, KERR_NAMESPACE, errno, "go back to the network namespace");
-	return fd_take(&made);
-}
-
-/* Of pages that are there: a fault for each would be the order's. */
-static void *new_stack(void)
-{
-	enum { PAGE = 4096, AT_ONCE = 48 << 10 };
-	char *stack = mmap(NULL, INIT_STACK, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
-
-	if (stack == MAP_FAILED)
-		return NULL;
-	for (size_t n = PAGE; n <= AT_ONCE; n += PAGE)
-		*(volatile char *)(stack + INIT_STACK - n) = 0;
-	return stack;
-}
-
-void container_stock_up(struct container_stock *s, bool network)
-{
-	s->netns = network ? new_network(NULL) : -1;
-	s->stack = new_stack();
-	note_own(s);
 }
 
 /* ---- the turns
