@@ -350,6 +350,7 @@ static void await_alone(struct container *c)
 {
 	if (c->shared && !poll_one(c->sync, 0, deadline_in_ms(START_WAIT_MS)))
 		_exit(125);
+	proc_use(c->proc);
 	fd_closep(&c->sync);
 }
 

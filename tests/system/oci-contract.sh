@@ -14,6 +14,12 @@ run() { # ARG...: $out, $err and $code of one call
 status() { oci state "$1" | jq -r .status; }
 cgroup='.linux.cgroupsPath = $cg' # of bundle()
 
+# ---- the caller's own fds are nobody's business
+bundle fds 'echo began' "$cgroup"
+is "create and start from a process with fds of its own" "$(exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null
+	oci create --bundle "$T/fds" fds </dev/null && oci start fds; sleep 0.5)" began
+oci delete --force fds
+
 # ---- a life: create, start, pause, resume, kill, delete
 bundle web 'echo $$ >/pid; trap "exit 5" TERM; while :; do sleep 0.05; done' "$cgroup | .root.readonly = false
 	| .annotations = {\"a.b\": \"c\"}"
