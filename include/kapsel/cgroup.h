@@ -36,6 +36,9 @@ const char *cgroup_controller_name(enum cgroup_controller c); /* "memory"; blkio
 enum cgroup_controller cgroup_controller_by_name(
 	const char *name); /* CG_COUNT if unknown; "io" is CG_BLKIO */
 
+/* v2: the highest cgroup above this process's own that we, not root, may write to: its path; ""
+ * when there is none. */
+void cgroup_delegated(char *out, size_t room);
 /* What is mounted; read once a process from /proc/self/mountinfo. */
 int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, struct kerr *e);
 /* Of each v1 hierarchy: its directory's name ("cpu,cpuacct") and fs options, for mounts of type

@@ -17,6 +17,13 @@ struct fact_limit {
 	uint64_t hard;
 	bool known;
 };
+/* Ids, as of a map or of /etc/subuid. */
+struct fact_ids {
+	struct {
+		uint32_t start, count;
+	} v[8];
+	unsigned n;
+};
 struct facts {
 	char kernel[72]; /* "6.1.0-18-amd64" */
 	unsigned kernel_major, kernel_minor;
@@ -50,10 +57,17 @@ struct facts {
 	size_t npage_sizes; /* "2MB": of huge pages */
 	uint32_t cpus;
 	char cpus_online[256], mems_online[256];
-	struct {
-		uint32_t start, count;
-	} subuid, subgid; /* for rootless; count 0: none */
+	/* Of interest, and read, only without the host's root: */
+	bool namespace_root;		  /* root of a user namespace, with CAP_SYS_ADMIN in it */
+	bool setgroups;			  /* may be called in this user namespace */
+	struct fact_ids uids, gids;	  /* what is mapped in this user namespace */
+	struct fact_ids subuids, subgids; /* what newuidmap and newgidmap would map; none: no such
+					     program, or nothing granted */
+	char cgroup_base[256]; /* v2: the highest cgroup above ours that we may write to, or "" */
 };
+/* Set-user-id helpers: ids beyond one's own, as /etc/subuid and /etc/subgid grant them. */
+#define NEWUIDMAP "/usr/bin/newuidmap"
+#define NEWGIDMAP "/usr/bin/newgidmap"
 int facts_read(struct facts *out, struct kerr *e);
 /* Also what only a judgement needs and takes longer to find: the modules. */
 int facts_read_all(struct facts *out, struct kerr *e);
@@ -208,6 +222,8 @@ struct op {
 			uint32_t uid, gid;
 			const uint32_t *groups;
 			size_t ngroups;
+			bool keep_groups; /* the caller's stay: this user namespace denies setgroups
+					   */
 		} creds;
 		struct {
 			const struct oci_seccomp *profile;

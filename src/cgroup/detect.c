@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const names[CG_COUNT] = {
 	[CG_CPU] = "cpu",
@@ -199,6 +200,41 @@ int cgroup_detect(enum cgroup_layout *layout, struct cgroup_controllers *there, 
 			there->v1 |= h->v[i].controllers;
 	}
 	return 0;
+}
+
+/* The directory is ours to make others in, and processes may be moved to it. */
+static bool is_given_to_us(int root, const char *path)
+{
+	CLEANUP_FD int dir = path_own(
+		root, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, NULL);
+	CLEANUP_FD int procs = dir < 0 ? -1 : path_own(dir, "cgroup.procs", O_WRONLY, 0, NULL);
+	struct stat st;
+
+	return procs >= 0 && fd_stat(dir, &st, NULL) == 0 && st.st_uid == geteuid() &&
+	       st.st_mode & S_IWUSR;
+}
+
+void cgroup_delegated(char *out, size_t room)
+{
+	const struct hierarchies *h = hierarchies(NULL);
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *path, *slash;
+
+	*out = '\0';
+	if (h == NULL || h->layout != CGROUP_V2 || proc_read("self/cgroup", 65536, &b, NULL))
+		return;
+	path = strstr(b.data ? b.data : "", "0::/");
+	if (path == NULL)
+		return;
+	path += strlen("0::");
+	path[strcspn(path, "\n")] = '\0';
+	while (is_given_to_us(h->v[0].fd, path) && strlen(path) < room) {
+		strcpy(out, path);
+		slash = strrchr(path, '/');
+		if (path[1] == '\0')
+			return;
+		slash[slash == path] = '\0';
+	}
 }
 
 enum { MOST_SAMPLES = 32 };

@@ -89,6 +89,8 @@ static int same_groups(const struct view *v, const struct op *op, struct kerr *e
 	size_t n = op->u.creds.ngroups, i = 0;
 	char *end;
 
+	if (op->u.creds.keep_groups)
+		return 0;
 	if (n)
 		memcpy(asked, op->u.creds.groups, n * sizeof *asked);
 	qsort(asked, n, sizeof *asked, by_number);

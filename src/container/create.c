@@ -200,38 +200,6 @@ static int time_op(struct container *c, const struct op *op, size_t i, struct ke
 	return 0;
 }
 
-static int write_map(
-	struct container *c, const char *file, const struct oci_idmap *v, size_t n, struct kerr *e)
-{
-	CLEANUP_BUF struct buf b = BUF_INIT;
-	char name[48];
-
-	for (size_t i = 0; i < n; i++)
-		buf_addf(&b, "%llu %llu %llu\n", (unsigned long long)v[i].container,
-			(unsigned long long)v[i].host, (unsigned long long)v[i].size);
-	snprintf(name, sizeof name, "%d/%s", (int)c->pid, file);
-	if (proc_write(name, buf_str(&b), true, e)) {
-		if (e && e->code == KERR_PATH_WRITE)
-			e->code = KERR_IDMAP;
-		return -1;
-	}
-	return 0;
-}
-
-static int idmap_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
-{
-	char name[48];
-
-	(void)i;
-	snprintf(name, sizeof name, "%d/setgroups", (int)c->pid);
-	if (!c->p->facts->root && proc_write(name, "deny", false, e))
-		return -1;
-	return write_map(c, "uid_map", op->u.idmap.uids, op->u.idmap.nuids, e) ||
-			       write_map(c, "gid_map", op->u.idmap.gids, op->u.idmap.ngids, e)
-		       ? -1
-		       : 0;
-}
-
 static int oom_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	char name[48], value[16];
@@ -305,7 +273,7 @@ static const op_fn executor_ops[OP_COUNT] = {
 	[OP_CGROUP_CHOWN] = cgroup_chown_op,
 	[OP_NAMESPACE_JOIN] = join_op,
 	[OP_TIME_OFFSETS] = time_op,
-	[OP_IDMAP] = idmap_op,
+	[OP_IDMAP] = do_idmap,
 	[OP_OOM_SCORE] = oom_op,
 	[OP_RLIMIT] = rlimit_op,
 	[OP_HOOK] = hook_op,
@@ -444,7 +412,9 @@ void container_stock_up(struct container_stock *s, bool network)
 /* The namespaces that the clone's child is to be born in; ours are kept to come back to. */
 struct around {
 	int to[OCI_NS_COUNT], own[OCI_NS_COUNT];
-	bool target; /* an exec: the container's pid namespace, by its init's pidfd */
+	bool target;	 /* an exec: the container's pid namespace, by its init's pidfd */
+	int through;	 /* that pidfd, where the user namespace has to be entered first; -1 */
+	bool user_first; /* all our rights on the others are in there */
 };
 
 static void around_begin(const struct container *c, struct around *a, bool user)
@@ -452,6 +422,8 @@ static void around_begin(const struct container *c, struct around *a, bool user)
 	for (int t = 0; t < OCI_NS_COUNT; t++)
 		a->to[t] = a->own[t] = -1;
 	a->target = c->o->exec_target >= 0;
+	a->user_first = is_plain_user(c);
+	a->through = a->target && joins_user(c) ? c->o->exec_target : -1;
 	for (size_t i = 0; i < c->p->n; i++) {
 		const struct op *op = &c->p->op[i];
 
@@ -463,8 +435,22 @@ static void around_begin(const struct container *c, struct around *a, bool user)
 		a->to[OCI_NS_PID] = c->o->exec_target;
 }
 
+static int join_user(const struct around *a, struct kerr *e)
+{
+	if (a->to[OCI_NS_USER] >= 0 && setns(a->to[OCI_NS_USER], CLONE_NEWUSER) < 0)
+		return kerr_fail(e, KERR_NAMESPACE, errno, "join the user namespace");
+	return 0;
+}
+
 static int around_enter(struct around *a, struct kerr *e)
 {
+	if (a->through >= 0) /* judged by the rights that the first gives on the second */
+		return setns(a->through, CLONE_NEWUSER | CLONE_NEWPID) < 0
+			       ? kerr_fail(e, KERR_NAMESPACE, errno,
+					 "join the container's user and pid namespaces")
+			       : 0;
+	if (a->user_first && join_user(a, e))
+		return -1;
 	for (int t = 0; t < OCI_NS_COUNT; t++) {
 		if (a->to[t] < 0 || t == OCI_NS_USER)
 			continue;
@@ -475,10 +461,8 @@ static int around_enter(struct around *a, struct kerr *e)
 			return kerr_fail(e, KERR_NAMESPACE, errno, "join the %s namespace",
 				oci_ns_name((enum oci_namespace)t));
 	}
-	/* Last, for it takes our rights on the others away. There is no way back. */
-	if (a->to[OCI_NS_USER] >= 0 && setns(a->to[OCI_NS_USER], CLONE_NEWUSER) < 0)
-		return kerr_fail(e, KERR_NAMESPACE, errno, "join the user namespace");
-	return 0;
+	/* Last, for it takes root's rights on the others away. There is no way back. */
+	return a->user_first ? 0 : join_user(a, e);
 }
 
 static void around_leave(struct around *a)
@@ -492,9 +476,14 @@ static void around_leave(struct around *a)
 		}
 }
 
+/* Or an exec by whose user namespace has no rights on the container's others: it gets them in
+ * there. */
 bool joins_user(const struct container *c)
 {
-	return c->o->exec_target < 0 && c->joined[OCI_NS_USER];
+	if (c->o->exec_target >= 0)
+		return is_plain_user(c) && c->joined[OCI_NS_USER] &&
+		       c->joined[OCI_NS_USER] != c->own.outer[OCI_NS_USER];
+	return c->joined[OCI_NS_USER];
 }
 
 struct birth {
@@ -674,7 +663,7 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e)
 		share_memory(&b.args, c->own.stack ? c->own.stack : new_stack());
 	b.init = for_init(c, (size_t)(op - c->p->op) + 1, pair[1], pair[0]);
 	b.init->shared = b.args.flags & CLONE_VM;
-	rc = joined ? clone_through_middle(&b) : clone_directly(&b);
+	rc = joins_user(c) ? clone_through_middle(&b) : clone_directly(&b);
 	close(pair[1]);
 	if (c->old_time >= 0 && setns(c->old_time, CLONE_NEWTIME) < 0)
 		log_warning("the executor cannot go back to its own time namespace");
@@ -854,7 +843,9 @@ static int prepare(struct container *c, struct kerr *e)
 {
 	size_t n;
 
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	/* The files of an undumpable process are root's: it would be no user's to write its maps.
+	 * Init becomes undumpable when it has them, before anything of the container runs. */
+	if (!writes_own_maps(c) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "become undumpable");
 	c->proc = proc_root(e);
 	if (c->proc < 0)
@@ -910,7 +901,8 @@ static int run_all(struct container *c, struct kerr *e)
 	for (; i < c->p->n && c->p->op[i].kind != OP_CLONE; i++)
 		if (apply(c, i, e))
 			return -1;
-	if (c->o->exec_target < 0 && do_prepare_mounts(c, e))
+	/* Who is not root may copy mounts in a mount namespace of his own only: init does. */
+	if (c->o->exec_target < 0 && c->p->facts->root && do_prepare_mounts(c, e))
 		return -1;
 	if (connect_listener(c, e))
 		return -1;

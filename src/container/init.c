@@ -47,11 +47,12 @@ static int join_cgroup(struct container *c, const struct op *op, size_t i, struc
 
 static int become_root(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
-	UNUSED_ARGS;
+	(void)c;
+	(void)i;
 	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
 		return kerr_fail(
 			e, KERR_IDMAP, errno, "become root of the user namespace: map id 0");
-	if (c->p->facts->root && setgroups(0, NULL) < 0)
+	if (!op->u.creds.keep_groups && setgroups(0, NULL) < 0)
 		return fail(e, "drop supplementary groups");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return 0;
@@ -303,7 +304,7 @@ static int credentials(struct container *c, const struct op *op, size_t i, struc
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return fail(e, "keep capabilities over the change of ids");
 	if (syscall(SYS_setgroups, op->u.creds.ngroups, op->u.creds.groups) < 0 &&
-		c->p->facts->root)
+		!op->u.creds.keep_groups)
 		return fail(e, "set supplementary groups");
 	if (syscall(SYS_setresgid, op->u.creds.gid, op->u.creds.gid, op->u.creds.gid) < 0)
 		return fail(e, "set the group id");
@@ -595,6 +596,8 @@ static int enter_container(struct container *c, struct kerr *e)
 {
 	int flags = 0;
 	bool user = c->joined[OCI_NS_USER] != c->own.outer[OCI_NS_USER];
+	/* entered before the clone, and not to be entered twice */
+	bool entered = joins_user(c);
 
 	/* While we have the right to make one: of the pid namespace that we were born in. */
 	proc_close();
@@ -606,7 +609,8 @@ static int enter_container(struct container *c, struct kerr *e)
 		if (join_cgroup(c, NULL, 0, e)) /* before its namespace hides the way */
 			return -1;
 	for (int t = 0; t < OCI_NS_COUNT; t++)
-		if (t != OCI_NS_PID && c->joined[t] && c->joined[t] != c->own.outer[t])
+		if (t != OCI_NS_PID && !(entered && t == OCI_NS_USER) && c->joined[t] &&
+			c->joined[t] != c->own.outer[t])
 			flags |= ns_flag((enum oci_namespace)t);
 	if (flags && setns(c->o->exec_target, flags) < 0)
 		return kerr_fail(e, KERR_NAMESPACE, errno, "join the container's namespaces");
@@ -684,6 +688,24 @@ static pid_t host_pid(void)
 	return proc_read("self/stat", 4096, &b, NULL) ? 0 : (pid_t)strtol(buf_str(&b), NULL, 10);
 }
 
+/* The executor's fd of the bundle is of a mount namespace that is not ours to copy mounts of: the
+ * same directory, by its path from here. */
+static int own_mounts(struct container *c, struct kerr *e)
+{
+	const char *path = c->p->options.bundle;
+	CLEANUP_FD int bundle = path ? path_host(AT_FDCWD, path, O_PATH | O_DIRECTORY, e) : -1;
+	struct stat a, b;
+
+	if (bundle < 0)
+		return path ? -1 : kerr_fail(e, KERR_INTERNAL, 0, "the bundle's path is not known");
+	if (fd_stat(bundle, &a, e) || fd_stat(c->o->bundle, &b, e))
+		return -1;
+	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return kerr_fail(e, KERR_BUNDLE_MISSING, 0, "%s is another directory now", path);
+	((struct container_order *)(uintptr_t)c->o)->bundle = bundle; /* init's own copy */
+	return do_prepare_mounts(c, e);
+}
+
 static int begin(struct container *c, struct kerr *e)
 {
 	/* The turn comes when the user namespace has its maps and our parent knows of us. Nothing
@@ -692,6 +714,8 @@ static int begin(struct container *c, struct kerr *e)
 		return kerr_fail(e, KERR_WIRE, 0, "the executor is gone");
 	c->host_pid = c->p->spec->linux_.seccomp ? host_pid() : 0; /* for a listener */
 	reset_signals(c);
+	if (!c->p->facts->root && c->o->exec_target < 0 && own_mounts(c, e))
+		return -1;
 	if (keep_ours(c, e) || die_with_parent(c, e))
 		return -1;
 	if (c->o->exec_target >= 0)

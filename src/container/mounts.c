@@ -163,14 +163,27 @@ static int root_source(struct container *c, const struct op *op, struct kerr *e)
 	return tree(dir, true, e);
 }
 
+/* Who is not root copies it from init's mount namespace: the executor's fds are of another. */
+static int cgroup_source(
+	struct container *c, const struct cgroup_mount *m, size_t i, struct kerr *e)
+{
+	CLEANUP_FREE char *path = NULL;
+	CLEANUP_FD int fd = -1;
+
+	if (c->p->facts->root)
+		return tree(cgroup_dir(c->cgroup, i), false, e);
+	path = mem_printf("%s%s", m->path, cgroup_path(c->cgroup));
+	fd = path_host_dir(AT_FDCWD, path, e);
+	return fd < 0 ? -1 : tree(fd, false, e);
+}
+
 static int cgroup_sources(struct container *c, const struct op_mount *m, struct kerr *e)
 {
 	size_t n;
 	const struct cgroup_mount *mounts = cgroup_mounts(&n);
 
 	for (size_t i = 0; i < n && c->cgroup && c->cgroup_binds == 0; i++) {
-		int fd = cgroup_dir(c->cgroup, i) < 0 ? -1
-						      : tree(cgroup_dir(c->cgroup, i), false, e);
+		int fd = cgroup_dir(c->cgroup, i) < 0 ? -1 : cgroup_source(c, &mounts[i], i, e);
 
 		if (fd < 0 || (mounts[i].v2 && n == 1 && set_attributes(fd, m, e)))
 			return -1;
@@ -389,6 +402,50 @@ static int cgroup_top(struct container *c, const struct op_mount *m, int *dirs, 
 	return fd_take(&top);
 }
 
+static bool is_v2_alone(void)
+{
+	size_t n;
+	const struct cgroup_mount *mounts = cgroup_mounts(&n);
+
+	return n == 1 && mounts[0].v2;
+}
+
+/* Without a cgroup of the container's own: the one that it is in, the caller's. In a cgroup
+ * namespace of its own that is mounted anew, else the host's tree is all there is. Read-only,
+ * whatever was asked: what is the user's is not the container's (runc's CVE-2023-25809). */
+static int mount_callers_cgroups(
+	struct container *c, const struct op *op, size_t at, int target, struct kerr *e)
+{
+	const struct op_mount *m = &op->u.mount;
+	const uint64_t attr = m->attr_set | MOUNT_ATTR_RDONLY;
+	size_t n;
+	const struct cgroup_mount *mounts = cgroup_mounts(&n);
+	CLEANUP_FD int top = -1;
+
+	if (!oci_new_ns(c->p->spec, OCI_NS_CGROUP)) {
+		CLEANUP_FD int host = path_host_dir(AT_FDCWD, "/sys/fs/cgroup", e);
+
+		top = host < 0 ? -1 : tree(host, true, e);
+	} else if (is_v2_alone()) {
+		top = new_filesystem("cgroup2", "cgroup", NULL, 0, 0, e);
+	} else {
+		top = new_filesystem("tmpfs", "cgroup", "mode=755", 0, 0, e);
+	}
+	if (top < 0 || attach(top, target, e))
+		return -1;
+	c->id[at] = fd_mount_id(top);
+	for (size_t i = 0; oci_new_ns(c->p->spec, OCI_NS_CGROUP) && !is_v2_alone() && i < n; i++) {
+		CLEANUP_FD int dir = path_own_mkdir(top, mounts[i].name, 0755, e);
+		CLEANUP_FD int fd = new_filesystem(
+			mounts[i].v2 ? "cgroup2" : "cgroup", "cgroup", mounts[i].options, 0, 0, e);
+
+		if (dir < 0 || fd < 0 || attach(fd, dir, e) ||
+			link_controllers(top, mounts[i].name, e))
+			return -1;
+	}
+	return set_attr(top, RECURSIVE, attr, 0, 0, 0, e);
+}
+
 /* v1: a tmpfs with a directory for each hierarchy; v2: the cgroup itself. */
 static int mount_cgroups(struct container *c, const struct op *op, size_t at, struct kerr *e)
 {
@@ -403,7 +460,7 @@ static int mount_cgroups(struct container *c, const struct op *op, size_t at, st
 	if (target < 0)
 		return -1;
 	if (c->cgroup_binds == 0)
-		return kerr_fail(e, KERR_NODE_PRIVILEGE, 0, "there is no cgroup to show");
+		return mount_callers_cgroups(c, op, at, target, e);
 	if (n == 1 && mounts[0].v2) {
 		c->id[at] = fd_mount_id(c->fd[c->p->n]);
 		return attach(c->fd[c->p->n], target, e);

@@ -60,7 +60,10 @@ int target_below(struct container *c, const struct op *op, struct kerr *e);
 
 /* executor side */
 int do_prepare_mounts(struct container *c, struct kerr *e);
-bool joins_user(const struct container *c); /* one that exists already */
+bool joins_user(const struct container *c);	 /* one that exists already */
+bool is_plain_user(const struct container *c);	 /* without any right to begin with */
+bool writes_own_maps(const struct container *c); /* of init's new user namespace, as a plain user */
+int do_idmap(struct container *c, const struct op *op, size_t i, struct kerr *e);
 int clone_init(struct container *c, const struct op *op, struct kerr *e);
 uint64_t hook_ms(const struct oci_hook *h); /* how long it may take */
 /* @orphans: this process takes in what a hook leaves behind, so that a time-out ends that, too. */

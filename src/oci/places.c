@@ -14,16 +14,38 @@ enum { LOCK_MS = 20000 };
  * -----------------------------------------------------------------------------------------------------
  */
 
+/* Root of a user namespace is still who has made that. */
+static bool is_hosts_root(void)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	unsigned inside, outside, size;
+
+	return geteuid() == 0 && proc_read("self/uid_map", 4096, &b, NULL) == 0 &&
+	       sscanf(buf_str(&b), "%u %u %u", &inside, &outside, &size) == 3 && outside == 0 &&
+	       size == UINT32_MAX;
+}
+
+/* Cleaners of runtime directories leave alone what is sticky (XDG Base Directory Specification). */
+static int users_root_dir(const char *path, bool make, struct kerr *e)
+{
+	CLEANUP_FD int fd = make ? path_own_mkdirs(AT_FDCWD, path, 0700, e)
+				 : path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, e);
+
+	if (fd >= 0 && make && fchmod(fd, 01700) < 0)
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "mode of %s", path);
+	return fd_take(&fd);
+}
+
 int root_dir(const struct options *o, bool make, struct kerr *e)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *runtime = getenv("XDG_RUNTIME_DIR"); /* Podman's root has it empty */
 	CLEANUP_FREE char *own = NULL;
-	const char *path = o->root;
+	const char *path = o->root ? o->root : "/run/kapsel-oci";
 
-	if (path == NULL && geteuid() != 0 && runtime && *runtime)
-		path = own = mem_printf("%s/kapsel-oci", runtime);
-	if (path == NULL)
-		path = "/run/kapsel-oci";
+	if (o->root == NULL && runtime && *runtime && !is_hosts_root()) {
+		own = mem_printf("%s/kapsel-oci", runtime);
+		return users_root_dir(own, make, e);
+	}
 	return make ? path_own_mkdirs(AT_FDCWD, path, 0700, e)
 		    : path_host(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, e);
 }

@@ -139,6 +139,12 @@ static void build_device_rules(struct build *b)
 
 	if (r->devices.n == 0)
 		return;
+	/* As runc: who is not root can make no device node, and may open those that it may. */
+	if (!b->f->root) {
+		warn(b, KERR_NODE_PRIVILEGE, member(r->at, "devices"),
+			"without the host's root device rules are passed over");
+		return;
+	}
 	if (!(there >> CG_DEVICES & 1)) {
 		refuse(b, KERR_CGROUP_NO_CONTROLLER, member(r->at, "devices"),
 			"this node has no devices controller");
@@ -171,7 +177,7 @@ static void build_cgroup_owner(struct build *b)
 	uint64_t uid = b->s->process.user.uid;
 	bool writable = false;
 
-	if (b->f->cgroup_layout != CGROUP_V2 || !oci_new_ns(b->s, OCI_NS_CGROUP))
+	if (b->f->cgroup_layout != CGROUP_V2 || !b->f->root || !oci_new_ns(b->s, OCI_NS_CGROUP))
 		return;
 	for (size_t i = 0; i < b->s->mounts.n; i++) {
 		const struct oci_mount *m = &b->s->mounts.v[i];
@@ -188,6 +194,50 @@ static void build_cgroup_owner(struct build *b)
 			b->s->process.user.at);
 }
 
+/* As runc: none is made and nobody minds, unless one was asked for, or a limit. */
+static void judge_without_cgroup(struct build *b, const char *path, const struct json *at)
+{
+	size_t from = b->p->n;
+
+	build_resources(b);
+	for (size_t i = from; i < b->p->n; i++) {
+		CLEANUP_BUF struct buf text = BUF_INIT;
+		struct kerr one = KERR_INIT;
+		const struct op *op = &b->p->op[i];
+
+		kerr_fail(&one, KERR_NODE_PRIVILEGE, 0,
+			"without rights on cgroups %s cannot be set", op->u.write.file);
+		kerr_at(&one, op->pointer, op->line, op->column);
+		kerr_add(b->faults, &one);
+	}
+	b->p->n = from;
+	b->nth[OP_CGROUP_WRITE] = 0;
+	if (path && *path)
+		refuse(b, KERR_NODE_PRIVILEGE, at, "without rights on cgroups %s cannot be made",
+			path);
+	if (b->s->linux_.resources.devices.n)
+		warn(b, KERR_NODE_PRIVILEGE, member(b->s->linux_.resources.at, "devices"),
+			"without rights on cgroups device rules are passed over");
+}
+
+static bool is_below(const char *path, const char *base)
+{
+	size_t n = strlen(base);
+
+	return str_eq(base, "/") ||
+	       (strncmp(path, base, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
+
+/* Below what was given to us, or as it is where it lies there. */
+static const char *base_of(struct build *b, const char *parent)
+{
+	const char *base = b->f->cgroup_base;
+
+	if (is_below(parent, base))
+		return parent;
+	return arena_printf(b->a, "%s%s", base, parent);
+}
+
 static void build_cgroup(struct build *b)
 {
 	const char *path = b->s->linux_.cgroups_path,
@@ -196,10 +246,16 @@ static void build_cgroup(struct build *b)
 	const struct json *at = path ? member(b->s->linux_.at, "cgroupsPath") : NULL;
 
 	if (!b->f->cgroup_writable) {
-		if (b->s->linux_.resources.at && b->s->linux_.resources.at->n)
-			warn(b, KERR_NODE_PRIVILEGE, b->s->linux_.resources.at,
-				"without rights on cgroups no limit is set");
+		judge_without_cgroup(b, path, at);
 		return;
+	}
+	if (!b->f->root) {
+		parent = base_of(b, parent ? parent : "/kapsel");
+		b->p->options.cgroup_parent = parent;
+		if (path && *path == '/' && !is_below(path, b->f->cgroup_base))
+			refuse(b, KERR_NODE_PRIVILEGE, at,
+				"cgroup %s is not below %s, where this user's are", path,
+				b->f->cgroup_base);
 	}
 	if (path == NULL || *path == '\0')
 		path = arena_printf(b->a, "%s/%s", parent ? parent : "/kapsel", id);
@@ -255,6 +311,14 @@ static void build_oom_score(struct build *b, const struct oci_process *process)
 			(long long)op->u.number, b->f->oom_score_adj_min);
 }
 
+/* Those of the caller: with setgroups denied they cannot be left. Of a user namespace that is
+ * joined without the host's root, nobody can tell before. */
+static bool keeps_groups(const struct build *b, const struct oci_user *user)
+{
+	return setgroups_denied(b) ||
+	       (!b->f->root && user->groups.n == 0 && !oci_new_ns(b->s, OCI_NS_USER));
+}
+
 static void build_namespaces(struct build *b)
 {
 	const struct oci_linux *l = &b->s->linux_;
@@ -279,9 +343,7 @@ static void build_namespaces(struct build *b)
 		refuse(b, KERR_UNSUPPORTED, mount ? mount->at : b->s->at,
 			"a container needs a mount namespace of its own");
 	judge_namespaces(b);
-	if (!b->f->root)
-		refuse(b, KERR_NODE_PRIVILEGE, b->s->at,
-			"this version makes containers with the host's root only");
+	judge_rootless(b);
 	if (oci_new_ns(b->s, OCI_NS_TIME)) {
 		op = add_op(b, OP_TIME_OFFSETS, SIDE_EXECUTOR, "time",
 			oci_find_ns(b->s, OCI_NS_TIME)->at);
@@ -306,7 +368,8 @@ static void build_namespaces(struct build *b)
 	if (b->f->cgroup_writable)
 		add_op(b, OP_CGROUP_JOIN, SIDE_INIT, "cgroup", NULL)->verified = true;
 	if (user || oci_find_ns(b->s, OCI_NS_USER))
-		add_op(b, OP_BECOME_ROOT, SIDE_INIT, "0:0", NULL);
+		add_op(b, OP_BECOME_ROOT, SIDE_INIT, "0:0", NULL)->u.creds.keep_groups =
+			keeps_groups(b, &b->s->process.user);
 	if (cgroup)
 		add_op(b, OP_CGROUP_NAMESPACE, SIDE_INIT, "cgroup",
 			oci_find_ns(b->s, OCI_NS_CGROUP)->at)
@@ -487,6 +550,7 @@ static void build_attributes(struct build *b, const struct oci_process *process)
 {
 	const struct oci_personality *personality = &b->s->linux_.personality;
 
+	judge_rootless_attributes(b, process);
 	if (process->scheduler) {
 		struct op *op =
 			add_op(b, OP_SCHEDULER, SIDE_INIT, "scheduler", process->scheduler->at);
@@ -525,6 +589,7 @@ static void build_identity(struct build *b, const struct oci_process *process,
 	op->u.creds.gid = (uint32_t)process->user.gid;
 	op->u.creds.groups = process->user.groups.v;
 	op->u.creds.ngroups = process->user.groups.n;
+	op->u.creds.keep_groups = keeps_groups(b, &process->user);
 	op->verified = true;
 	add_caps(b, OP_CAPABILITIES, process, caps);
 	if (process->no_new_privileges)
@@ -629,6 +694,7 @@ int plan_exec(struct arena *a, const struct oci_spec *s, const struct oci_proces
 	begin(&b, a, s, f, o, out, e);
 	out->options.wait_start = false;
 	out->process = process;
+	judge_user(&b, process);
 	if (process->affinity.initial)
 		add_op(&b, OP_AFFINITY, SIDE_EXECUTOR, process->affinity.initial,
 			process->affinity.at);

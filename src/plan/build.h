@@ -29,6 +29,12 @@ void build_resources(struct build *b);
 /* The i-th file that a resource may need; NULL where that layout has none; false behind the last.
  */
 bool resource_file(size_t i, bool on_v2, enum cgroup_controller *c, const char **file);
+/* rootless.c: nothing to say where we are the host's root */
+void judge_rootless(struct build *b);
+void judge_user(struct build *b, const struct oci_process *process);
+void judge_rootless_mount(struct build *b, const struct oci_mount *m, const struct op_mount *o);
+void judge_rootless_attributes(struct build *b, const struct oci_process *process);
+bool setgroups_denied(const struct build *b);
 void build_mounts(struct build *b);
 bool mount_is_readonly(const struct oci_mount *m);
 void build_devices(struct build *b);

@@ -142,6 +142,94 @@ static void read_line(const char *path, char *to, size_t room)
 		copy(to, room, buf_str(&b));
 }
 
+/* "INSIDE OUTSIDE COUNT" a line. */
+static void read_map(const char *file, struct fact_ids *ids)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	unsigned inside, outside, count;
+	int used;
+
+	if (proc_read(file, SYSFS_FILE, &b, NULL))
+		return;
+	for (const char *s = buf_str(&b);
+		ids->n < ARRAY_LEN(ids->v) &&
+		sscanf(s, "%u %u %u%n", &inside, &outside, &count, &used) == 3;
+		s += used) {
+		ids->v[ids->n].start = inside;
+		ids->v[ids->n++].count = count;
+	}
+}
+
+static int read_file(const char *path, struct buf *b)
+{
+	CLEANUP_FD int fd = path_host(AT_FDCWD, path, O_RDONLY, NULL);
+
+	return fd < 0 ? -1 : fd_read_all(fd, 1 << 20, b, NULL);
+}
+
+/* "NAME:x:UID:" of /etc/passwd: no library that might load others is asked. */
+static void own_name(uint32_t uid, char *name, size_t room)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *save = NULL;
+
+	*name = '\0';
+	if (read_file("/etc/passwd", &b) || b.data == NULL)
+		return;
+	for (char *line = strtok_r(b.data, "\n", &save); line && !*name;
+		line = strtok_r(NULL, "\n", &save)) {
+		size_t n = strcspn(line, ":");
+		const char *id = line[n] ? strchr(line + n + 1, ':') : NULL;
+
+		if (id && strtoul(id + 1, NULL, 10) == uid && n < room)
+			copy(name, n + 1, line);
+	}
+}
+
+/* "NAME:START:COUNT" or "UID:START:COUNT", subuid(5). */
+static void read_granted(
+	const char *file, const char *helper, const struct facts *f, struct fact_ids *ids)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char name[64], number[16], *save = NULL;
+	unsigned start, count;
+
+	own_name(f->uid, name, sizeof name);
+	if (!there(helper) || *name == '\0' || read_file(file, &b) || b.data == NULL)
+		return;
+	snprintf(number, sizeof number, "%u", f->uid);
+	for (char *line = strtok_r(b.data, "\n", &save); line && ids->n < ARRAY_LEN(ids->v);
+		line = strtok_r(NULL, "\n", &save)) {
+		char *rest = strchr(line, ':');
+
+		if (rest == NULL || sscanf(rest, ":%u:%u", &start, &count) != 2)
+			continue;
+		*rest = '\0';
+		if (strcmp(line, name) != 0 && strcmp(line, number) != 0)
+			continue;
+		ids->v[ids->n].start = start;
+		ids->v[ids->n++].count = count;
+	}
+}
+
+/* What only matters to those who are not the host's root. */
+static void read_rootless(struct facts *f, bool admin)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	f->namespace_root = f->uid == 0 && admin;
+	f->setgroups = f->namespace_root && (proc_read("self/setgroups", 16, &b, NULL) ||
+						    !str_starts(buf_str(&b), "deny"));
+	read_map("self/uid_map", &f->uids);
+	read_map("self/gid_map", &f->gids);
+	if (!f->namespace_root) {
+		read_granted("/etc/subuid", NEWUIDMAP, f, &f->subuids);
+		read_granted("/etc/subgid", NEWGIDMAP, f, &f->subgids);
+	}
+	if (f->cgroup_layout == CGROUP_V2)
+		cgroup_delegated(f->cgroup_base, sizeof f->cgroup_base);
+}
+
 static int read_rights(struct facts *f, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -149,6 +237,7 @@ static int read_rights(struct facts *f, struct kerr *e)
 	CLEANUP_BUF struct buf open = BUF_INIT;
 	unsigned inside, outside, size;
 	uint64_t effective;
+	bool initial;
 
 	if (proc_read("self/status", SYSFS_FILE, &b, e) ||
 		proc_read("self/uid_map", SYSFS_FILE, &map, e))
@@ -157,10 +246,12 @@ static int read_rights(struct facts *f, struct kerr *e)
 	f->capabilities = hex_after(b.data, "\nCapBnd:\t") & hex_after(b.data, "\nCapPrm:\t");
 	f->uid = geteuid();
 	f->gid = getegid();
-	f->root = f->uid == 0 && effective >> CAP_SYS_ADMIN & 1 &&
-		  sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &size) == 3 &&
+	initial = sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &size) == 3 &&
 		  outside == 0 && size == UINT32_MAX;
-	f->may_raise_rlimits = effective >> CAP_SYS_RESOURCE & 1;
+	f->root = f->uid == 0 && effective >> CAP_SYS_ADMIN & 1 && initial;
+	if (!f->root)
+		read_rootless(f, effective >> CAP_SYS_ADMIN & 1);
+	f->may_raise_rlimits = initial && effective >> CAP_SYS_RESOURCE & 1;
 	f->oom_score_adj_min = f->may_raise_rlimits ? -1000 : lowest_oom_score();
 	while (prctl(PR_CAPBSET_READ, f->last_capability + 1, 0, 0, 0) >= 0 &&
 		f->last_capability < 63)
@@ -186,7 +277,8 @@ int facts_read(struct facts *f, struct kerr *e)
 		facts_free(f);
 		return -1;
 	}
-	f->cgroup_writable = f->root && f->cgroup_layout != CGROUP_NONE;
+	f->cgroup_writable =
+		f->cgroup_layout != CGROUP_NONE && (f->root || *f->cgroup_base != '\0');
 	f->user_namespaces = proc_there("self/ns/user");
 	f->time_namespaces = proc_there("self/ns/time");
 	f->cgroup_namespaces = proc_there("self/ns/cgroup");
@@ -277,8 +369,9 @@ struct flag {
 static const struct flag flags[] = { FLAG(root), FLAG(cgroup_writable), FLAG(may_raise_rlimits),
 	FLAG(user_namespaces), FLAG(time_namespaces), FLAG(cgroup_namespaces),
 	FLAG(idmapped_mounts), FLAG(mount_setattr), FLAG(seccomp), FLAG(seccomp_notify),
-	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting),
-	FLAG(realtime_groups) };
+	FLAG(apparmor), FLAG(selinux), FLAG(resctrl), FLAG(swap_accounting), FLAG(realtime_groups),
+	FLAG(namespace_root), FLAG(setgroups) };
+static const struct flag id_lists[] = { FLAG(uids), FLAG(gids), FLAG(subuids), FLAG(subgids) };
 
 static void put_controllers(struct json_out *o, const char *key, uint32_t bits)
 {
@@ -299,6 +392,28 @@ static void put_strings(struct json_out *o, const char *key, char **v, size_t n)
 	json_end_array(o);
 }
 
+static void put_ids(struct json_out *o, const char *key, const struct fact_ids *ids)
+{
+	json_key(o, key);
+	json_begin_array(o);
+	for (unsigned i = 0; i < ids->n; i++) {
+		json_begin_object(o);
+		json_put_u64(o, "start", ids->v[i].start);
+		json_put_u64(o, "count", ids->v[i].count);
+		json_end_object(o);
+	}
+	json_end_array(o);
+}
+
+static void get_ids(const struct json *list, struct fact_ids *ids)
+{
+	json_each(item, list) if (ids->n < ARRAY_LEN(ids->v))
+	{
+		ids->v[ids->n].start = (uint32_t)json_get_u64(item, "start", 0);
+		ids->v[ids->n++].count = (uint32_t)json_get_u64(item, "count", 0);
+	}
+}
+
 void facts_json(const struct facts *f, struct buf *out)
 {
 	struct json_out o = JSON_OUT_PRETTY(out);
@@ -315,6 +430,12 @@ void facts_json(const struct facts *f, struct buf *out)
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		json_put_bool(
 			&o, flags[i].name, *(const bool *)((const char *)f + flags[i].offset));
+	for (size_t i = 0; !f->root && i < ARRAY_LEN(id_lists); i++)
+		put_ids(&o, id_lists[i].name,
+			(const struct fact_ids *)(const void *)((const char *)f +
+								id_lists[i].offset));
+	if (!f->root)
+		json_put_string(&o, "cgroupBase", f->cgroup_base);
 	json_key(&o, "capabilities");
 	json_begin_array(&o);
 	for (unsigned c = 0; c < OCI_CAPABILITIES; c++)
@@ -414,6 +535,10 @@ int facts_parse(const char *text, size_t len, struct facts *f, struct kerr *e)
 	f->gid = (uint32_t)json_get_u64(root, "gid", 0);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		*(bool *)((char *)f + flags[i].offset) = json_get_bool(root, flags[i].name, false);
+	for (size_t i = 0; i < ARRAY_LEN(id_lists); i++)
+		get_ids(json_get(root, id_lists[i].name),
+			(struct fact_ids *)(void *)((char *)f + id_lists[i].offset));
+	copy(f->cgroup_base, sizeof f->cgroup_base, json_get_string(root, "cgroupBase", ""));
 	f->last_capability =
 		(unsigned)json_get_u64(root, "lastCapability", OCI_CAPABILITIES - 1) % 64;
 	f->nr_open = json_get_u64(root, "nrOpen", 0);

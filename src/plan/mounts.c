@@ -238,9 +238,12 @@ static void judge_mount(struct build *b, const struct oci_mount *m, const struct
 	if (!o->bind && !o->cgroup && m->type && lacks_filesystem(b->f, m->type))
 		refuse(b, KERR_NODE_KERNEL, member(m->at, "type"), "this node's kernel has no %s",
 			m->type);
-	if (o->cgroup && !b->f->cgroup_writable)
-		refuse(b, KERR_NODE_PRIVILEGE, member(m->at, "type"),
-			"without rights on cgroups there is none to show");
+	if (o->cgroup && b->f->cgroup_layout == CGROUP_NONE)
+		refuse(b, KERR_NODE_KERNEL, member(m->at, "type"), "this node has no cgroups");
+	else if (o->cgroup && !b->f->cgroup_writable)
+		warn(b, KERR_NODE_PRIVILEGE, member(m->at, "type"),
+			"without rights on cgroups the container sees the caller's, read-only");
+	judge_rootless_mount(b, m, o);
 }
 
 static void one_mount(struct build *b, const struct oci_mount *m)
