@@ -1,6 +1,7 @@
 # make | deps | demo | check | check-san | check-vm | coverage | lint | format | bench | fuzz | fields | install | clean
-# with V=1 SAN=1 COV=1 CC= MUSL= DESTDIR= PREFIX=
+# with V=1 SAN=1 COV=1 CC= MUSL= DESTDIR= PREFIX= SYSCONFDIR=
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 CFLAGS ?= -O2 -g
 MUSL ?= $(if $(SAN)$(COV),,$(shell command -v musl-gcc))
 B := build$(if $(SAN),/san)$(if $(COV),/cov)
@@ -94,6 +95,7 @@ install: all
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/bin $(B)/bin/kapsel $(B)/bin/kapsel-oci
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/sbin $(B)/bin/kapseld
 	install -Dm755 -t $(DESTDIR)$(PREFIX)/libexec/kapsel $(B)/bin/kapsel-monitor
+	install -Dm644 docs/examples/containers.conf.d-kapsel.conf $(DESTDIR)$(SYSCONFDIR)/containers/containers.conf.d/50-kapsel.conf
 	for s in 1 5 7 8; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$$s docs/man/*.$$s; done
 clean: ; $(Q)rm -rf build
 .PHONY: all tests deps need-deps demo check check-san check-vm coverage lint bench fuzz fields format install clean FORCE
