@@ -39,7 +39,8 @@ struct container_order {
 	bool signals_default;		     /* the caller's are, but for SIGPIPE */
 	bool parent_stays;		     /* the plan's cgroup parent is another's to remove */
 	int exec_target;		     /* pidfd of the init to join; -1 for a create */
-	const char *exec_cgroup;	     /* its cgroup_save() text */
+	const char *exec_cgroup;	     /* cgroup_save() text: its, or one below */
+	const char *exec_sub_cgroup;	     /* which of those; NULL: its own */
 	const struct container_stock *stock; /* NULL: none */
 	/* Once, before any hook or mount: tells the monitor. */
 	int (*born)(void *arg, const struct container_born *b, struct kerr *e);

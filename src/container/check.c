@@ -460,11 +460,12 @@ static bool is_mounted(const char *controllers, size_t len)
 	return false;
 }
 
-/* In a cgroup namespace of its own every line ends in ":/". */
+/* In a cgroup namespace of its own every line ends in ":/", but for an exec into one below. */
 static int check_cgroup(struct container *c, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	bool own = oci_new_ns(c->p->spec, OCI_NS_CGROUP), judged = false;
+	const char *sub = c->o->exec_sub_cgroup ? c->o->exec_sub_cgroup : "";
 	char *save = NULL;
 
 	if (c->cgroup_name == NULL && c->o->exec_target >= 0 &&
@@ -481,7 +482,8 @@ static int check_cgroup(struct container *c, struct kerr *e)
 
 		if (path == NULL || !is_mounted(list + 1, (size_t)(path - list - 1)))
 			continue;
-		if (own ? strcmp(path + 1, "/") != 0 : !str_ends(path + 1, c->cgroup_name))
+		if (own ? path[1] != '/' || !str_eq(path + 2, sub)
+			: !str_ends(path + 1, c->cgroup_name))
 			return differs(e, "cgroup", s, c->cgroup_name);
 		judged = true;
 	}

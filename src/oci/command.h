@@ -29,9 +29,10 @@ struct options {
 		*ignored;
 	struct words env, groups, caps, cgroups;
 	const char *limit[LIMIT_FLAGS]; /* of update, by update_limits */
-	uint64_t preserve;
-	int failure;	  /* exit status of a failed command */
-	bool f_is_format; /* -f means --format, not --force */
+	uint64_t preserve;		/* with the next */
+	uint64_t listen_fds;		/* handed to us by LISTEN_FDS */
+	int failure;			/* exit status of a failed command */
+	bool f_is_format;		/* -f means --format, not --force */
 	bool detach, force, all, json, strict, no_pivot, no_new_keyring, tty, quiet, keep, stats,
 		no_subreaper, ignore_paused, no_new_privs;
 };
@@ -54,7 +55,11 @@ int container_dir(const struct options *o, const char *id, struct kerr *e);
 int container_open(const struct options *o, const char *id, struct record *r, struct kerr *e);
 int container_lock(const struct options *o, const char *id, struct record *r, struct kerr *e);
 int lock_dir(int dir, const char *id, struct kerr *e);
+void unlock_dir(int dir);
 int write_pid_file(const char *path, pid_t pid, struct kerr *e);
+void remove_pid_file(const struct options *o);
+/* LISTEN_FDS, when it is meant for us: those fds come first, and @p is told. */
+void pass_listen_fds(struct job *j, struct options *o, struct oci_process *p);
 int read_facts(const struct options *o, struct facts *f, struct kerr *e);
 int open_bundle(struct job *j, const char *path, struct kerr *e);
 void print(const struct buf *b);
@@ -70,15 +75,21 @@ int cmd_fields(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_doc(struct options *o, int argc, char **argv, struct kerr *e);
 
 /* lives.c */
-int on_console(void *arg, int master, struct kerr *e);
 int cmd_create(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_start(struct options *o, int argc, char **argv, struct kerr *e);
-int pass_signals_until_end(struct container *c, struct kerr *e);
 int cmd_run(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_state(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_list(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_kill(struct options *o, int argc, char **argv, struct kerr *e);
 int cmd_delete(struct options *o, int argc, char **argv, struct kerr *e);
+
+/* terminal.c */
+int connect_sockets(
+	struct job *j, const struct options *o, bool terminal, bool detached, struct kerr *e);
+int on_console(void *arg, int master, struct kerr *e); /* container_order.console; a job */
+int send_pidfd(struct job *j, const char *what, int pidfd, struct kerr *e);
+/* Signals, and what comes over the terminal. Return: the exit status, or -1. */
+int pass_on_until_end(struct job *j, struct container *c, struct kerr *e);
 
 /* inside.c */
 int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e);

@@ -3,11 +3,136 @@
 #include "command.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { DELETE_MS = 10000 };
 
 /* ---- into a container that runs
  * ----------------------------------------------------------------------------------------- */
+
+static int add_groups(struct job *j, const struct options *o, struct oci_process *p, struct kerr *e)
+{
+	size_t n = p->user.groups.n;
+	uint32_t *all = arena_array(j->a, n + o->groups.n + 1, sizeof *all);
+
+	if (n)
+		memcpy(all, p->user.groups.v, n * sizeof *all);
+	for (size_t i = 0; i < o->groups.n; i++) {
+		uint64_t gid;
+
+		if (str_to_u64(o->groups.v[i], &gid) || gid >= UINT32_MAX)
+			return kerr_fail(e, KERR_USAGE, 0, "--additional-gids: '%.60s' is no group",
+				o->groups.v[i]);
+		all[n++] = (uint32_t)gid;
+	}
+	p->user.groups.v = all;
+	p->user.groups.n = n;
+	return 0;
+}
+
+static unsigned capability_by_name(const char *name)
+{
+	CLEANUP_FREE char *whole =
+		mem_printf("%s%s", strncasecmp(name, "cap_", 4) == 0 ? "" : "CAP_", name);
+	unsigned n = 0;
+
+	while (n < OCI_CAPABILITIES && strcasecmp(oci_capability_name(n), whole) != 0)
+		n++;
+	return n;
+}
+
+/* For who is not root only ambient ones outlast execve, and those must be inheritable. */
+static int add_capabilities(
+	struct job *j, const struct options *o, struct oci_process *p, struct kerr *e)
+{
+	struct oci_capabilities *c = arena_alloc(j->a, sizeof *c);
+
+	if (o->caps.n == 0)
+		return 0;
+	if (p->capabilities)
+		*c = *p->capabilities;
+	for (size_t i = 0; i < o->caps.n; i++) {
+		unsigned n = capability_by_name(o->caps.v[i]);
+
+		if (n == OCI_CAPABILITIES)
+			return kerr_fail(e, KERR_USAGE, 0, "--cap: there is no capability '%.60s'",
+				o->caps.v[i]);
+		for (int set = 0; set < OCI_CAP_SETS; set++)
+			if (p->user.uid || (set != OCI_CAP_AMBIENT && set != OCI_CAP_INHERITABLE))
+				c->set[set] |= 1ull << n;
+	}
+	p->capabilities = c;
+	return 0;
+}
+
+/* Through the same table as a configuration's, which says what is carried out. */
+static int add_labels(struct job *j, const struct options *o, struct oci_process *p, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out out = JSON_OUT(&b);
+	struct oci_process labels;
+
+	if (o->apparmor == NULL && o->process_label == NULL)
+		return 0;
+	json_begin_object(&out);
+	json_put_string(&out, "cwd", "/");
+	json_key(&out, "args");
+	json_begin_array(&out);
+	json_add_string(&out, "label");
+	json_end_array(&out);
+	json_put_string(&out, "apparmorProfile", o->apparmor);
+	json_put_string(&out, "selinuxLabel", o->process_label);
+	json_end_object(&out);
+	if (spec_parse_process(j->a, buf_str(&b), b.len, &labels, e))
+		return kerr_step(e, "%s", o->apparmor ? "--apparmor" : "--process-label");
+	p->apparmor = o->apparmor ? labels.apparmor : p->apparmor;
+	p->selinux = o->process_label ? labels.selinux : p->selinux;
+	return 0;
+}
+
+/* Which cgroup below the container's; "" is that itself. */
+static char *sub_cgroup(const struct options *o, struct kerr *e)
+{
+	const char *sub = o->cgroups.n ? o->cgroups.v[0] : "";
+	size_t n;
+
+	if (o->cgroups.n > 1 || strchr(sub, ':'))
+		return kerr_fail(e, KERR_UNSUPPORTED, 0,
+			       "--cgroup is carried out for all controllers together"),
+		       NULL;
+	sub += strspn(sub, "/");
+	n = strlen(sub);
+	while (n && sub[n - 1] == '/')
+		n--;
+	return mem_strndup(sub, n);
+}
+
+/* What is to be joined, as cgroup_save() has it; it must be there in every hierarchy. */
+static char *cgroup_below(const struct record *r, const char *sub, struct kerr *e)
+{
+	size_t path = strcspn(r->cgroup, "\n"), n = 0;
+	CLEANUP_FREE char *text = NULL;
+	struct cgroup *whole = NULL, *part = NULL;
+	bool there;
+
+	if (*sub == '\0' || *r->cgroup == '\0')
+		return mem_strdup(r->cgroup);
+	text = mem_printf("%.*s/%s%s", (int)path, r->cgroup, sub, r->cgroup + path);
+	if (cgroup_open(text, &part, e) || cgroup_open(r->cgroup, &whole, e)) {
+		cgroup_free(part);
+		return kerr_step(e, "--cgroup %s", sub), NULL;
+	}
+	while (cgroup_dir(whole, n) >= 0)
+		n++;
+	there = n == 0 || cgroup_dir(part, n - 1) >= 0;
+	cgroup_free(part);
+	cgroup_free(whole);
+	if (there)
+		return mem_strdup(text);
+	return kerr_fail(e, KERR_CGROUP, 0,
+		       "--cgroup %s: there is no such cgroup in the container's", sub),
+	       NULL;
+}
 
 static int exec_process(struct job *j, struct options *o, int argc, char **argv,
 	struct oci_process *p, struct kerr *e)
@@ -44,22 +169,17 @@ static int on_exec_born(void *arg, const struct container_born *b, struct kerr *
 	return 0;
 }
 
-static int exec_console(struct job *j, const struct options *o, bool terminal, struct kerr *e)
+/* What the command line says of rights and labels, on top of a process that was read. */
+static int exec_flags(struct job *j, const struct options *o, struct oci_process *p, struct kerr *e)
 {
-	if (terminal != (o->console_socket != NULL))
-		return kerr_fail(e, KERR_TERMINAL, 0,
-			terminal ? "a terminal needs --console-socket"
-				 : "--console-socket needs a terminal");
-	if (!terminal)
-		return 0;
-	if (!o->detach)
-		return kerr_fail(e, KERR_USAGE, 0, "--console-socket needs --detach");
-	j->console_socket = path_connect_host(o->console_socket, SOCK_STREAM, e);
-	return j->console_socket < 0 ? -1 : 0;
+	if (o->no_new_privs)
+		p->no_new_privileges = true;
+	return add_groups(j, o, p, e) || add_capabilities(j, o, p, e) || add_labels(j, o, p, e) ? -1
+												: 0;
 }
 
-static int exec_into(
-	struct job *j, struct options *o, const struct record *r, int target, struct kerr *e)
+static int exec_into(struct job *j, struct options *o, const char *cgroup, const char *sub,
+	int target, struct kerr *e)
 {
 	struct container_order order = { .plan = &j->plan,
 		.bundle = -1,
@@ -69,7 +189,8 @@ static int exec_into(
 		.cache = seccomp_user_cache(),
 		.sibling = o->detach,
 		.exec_target = target,
-		.exec_cgroup = r->cgroup,
+		.exec_cgroup = cgroup,
+		.exec_sub_cgroup = sub,
 		.born = on_exec_born,
 		.console = on_console,
 		.state = job_state,
@@ -80,48 +201,66 @@ static int exec_into(
 	filter_keep(c, order.cache);
 	if (c == NULL)
 		return -1;
-	if (o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {
+	if (send_pidfd(j, "setns", container_pidfd(c), e) ||
+		(o->pid_file && write_pid_file(o->pid_file, j->pid, e))) {
 		pidfd_signal(container_pidfd(c), SIGKILL, NULL);
 		rc = -1;
 	}
 	if (rc == 0 && !o->detach)
-		rc = pass_signals_until_end(c, e);
+		rc = pass_on_until_end(j, c, e);
 	container_free(c);
 	return rc;
 }
 
-int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e)
+static int exec_one(struct job *j, struct options *o, const struct record *r, char **argv, int argc,
+	struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, argv[0], e);
+	CLEANUP_FREE char *sub = sub_cgroup(o, e);
+	CLEANUP_FREE char *cgroup = NULL;
 	CLEANUP_FD int target = -1;
 	struct oci_process process;
+
+	if (sub == NULL)
+		return -1;
+	if (!r->runs || r->waits)
+		return kerr_fail(e, KERR_NOT_RUNNING, 0, "container not running: it is %s",
+			record_status(r));
+	if (r->paused && !o->ignore_paused)
+		return kerr_fail(e, KERR_WRONG_STATE, 0, "cannot exec in a paused container");
+	if (facts_read(&j->facts, e) || job_reload(j, e) ||
+		exec_process(j, o, argc, argv, &process, e) || exec_flags(j, o, &process, e) ||
+		connect_sockets(j, o, process.terminal, o->detach, e))
+		return -1;
+	pass_listen_fds(j, o, &process);
+	cgroup = cgroup_below(r, sub, e);
+	if (cgroup == NULL || plan_exec(j->a, &j->spec, &process, &j->facts, NULL, &j->plan, e))
+		return -1;
+	target = pidfd_open_known(r->pid, r->start_time, e);
+	return target < 0 ? -1 : exec_into(j, o, cgroup, sub, target, e);
+}
+
+int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e)
+{
 	struct record r;
+	CLEANUP_FD int dir = container_open(o, argv[0], &r, e);
 	struct job j;
 	sigset_t child;
 	int rc = -1;
 
-	if (dir < 0 || record_read(dir, &r, e))
-		return -1;
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
-	job_init(&j);
-	j.id = r.id;
-	j.bundle = r.bundle;
-	j.run_dir = fd_take(&dir);
-	if (!r.runs || r.waits)
-		kerr_fail(e, KERR_NOT_RUNNING, 0, "container not running: it is %s",
-			record_status(&r));
-	else if (r.paused)
-		kerr_fail(e, KERR_WRONG_STATE, 0, "cannot exec in a paused container");
-	else if (facts_read(&j.facts, e) == 0 && job_reload(&j, e) == 0 &&
-		 exec_process(&j, o, argc - 1, argv + 1, &process, e) == 0 &&
-		 exec_console(&j, o, process.terminal, e) == 0 &&
-		 plan_exec(j.a, &j.spec, &process, &j.facts, NULL, &j.plan, e) == 0 &&
-		 (target = pidfd_open_known(r.pid, r.start_time, e)) >= 0)
-		rc = exec_into(&j, o, &r, target, e);
-	job_free(&j);
-	record_free(&r);
+	if (dir >= 0) {
+		sigemptyset(&child);
+		sigaddset(&child, SIGCHLD);
+		sigprocmask(SIG_BLOCK, &child, NULL);
+		job_init(&j);
+		j.id = r.id;
+		j.bundle = r.bundle;
+		j.run_dir = fd_take(&dir);
+		rc = exec_one(&j, o, &r, argv + 1, argc - 1, e);
+		job_free(&j);
+		record_free(&r);
+	}
+	if (rc < 0)
+		remove_pid_file(o);
 	return rc;
 }
 
@@ -134,16 +273,16 @@ static int compare_pids(const void *a, const void *b)
 
 int cmd_ps(struct options *o, int argc, char **argv, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, argv[0], e);
+	struct record r;
+	CLEANUP_FD int dir = container_open(o, argv[0], &r, e);
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_FREE pid_t *pids = NULL;
 	struct json_out out = JSON_OUT(&b);
 	struct cgroup *c = NULL;
-	struct record r;
 	size_t n = 0;
 
 	(void)argc;
-	if (dir < 0 || record_read(dir, &r, e))
+	if (dir < 0)
 		return -1;
 	if (r.runs && cgroup_open(r.cgroup, &c, NULL) == 0 && cgroup_procs(c, &pids, &n, NULL))
 		n = 0;
@@ -176,12 +315,12 @@ int cmd_ps(struct options *o, int argc, char **argv, struct kerr *e)
 
 static int freeze(struct options *o, const char *id, bool frozen, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, id, e);
-	struct cgroup *c = NULL;
 	struct record r;
+	CLEANUP_FD int dir = container_open(o, id, &r, e);
+	struct cgroup *c = NULL;
 	int rc;
 
-	if (dir < 0 || record_read(dir, &r, e))
+	if (dir < 0)
 		return -1;
 	if (!r.runs || r.waits)
 		rc = kerr_fail(e, KERR_WRONG_STATE, 0, "container not running: it is %s",

@@ -11,7 +11,7 @@ void job_init(struct job *j)
 {
 	memset(j, 0, sizeof *j);
 	j->a = arena_new();
-	j->bundle_dir = j->run_dir = j->console_socket = -1;
+	j->bundle_dir = j->run_dir = j->console_socket = j->pidfd_socket = j->master = -1;
 }
 
 void job_free(struct job *j)
@@ -26,6 +26,8 @@ void job_free(struct job *j)
 	fd_closep(&j->bundle_dir);
 	fd_closep(&j->run_dir);
 	fd_closep(&j->console_socket);
+	fd_closep(&j->pidfd_socket);
+	fd_closep(&j->master);
 	arena_free(j->a);
 }
 
@@ -123,6 +125,7 @@ int record_write(const struct job *j, struct kerr *e)
 	json_put_string(&o, "rootfs", buf_str(&root));
 	json_put_string(&o, "created", time_text(j->created, created));
 	json_put_string(&o, "cgroup", j->cgroup ? j->cgroup : "");
+	json_put_bool(&o, "sharesPids", !oci_new_ns(&j->spec, OCI_NS_PID));
 	json_put_u64(&o, "owner", geteuid());
 	put_annotations(&o, json_get(j->spec.at, "annotations"));
 	json_end_object(&o);
@@ -148,6 +151,7 @@ int record_read(int run_dir, struct record *r, struct kerr *e)
 	r->id = json_get_string(r->root, "id", "");
 	r->bundle = json_get_string(r->root, "bundle", "");
 	r->cgroup = json_get_string(r->root, "cgroup", "");
+	r->shares_pids = json_get_bool(r->root, "sharesPids", false);
 	r->pid = (pid_t)json_get_i64(r->root, "pid", 0);
 	r->start_time = json_get_u64(r->root, "startTime", 0);
 	if (str_eq(json_get_string(r->root, "bootId", ""), boot))

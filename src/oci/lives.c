@@ -3,7 +3,9 @@
 #include "command.h"
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 
+#define PARENT "/kapsel-oci" /* of cgroups whose path is not given */
 enum { DELETE_MS = 10000 };
 
 /* ---- containers
@@ -21,32 +23,17 @@ static int on_born(void *arg, const struct container_born *b, struct kerr *e)
 	return record_write(j, e);
 }
 
-/* RUNTIME-CONTRACT's console protocol: one message, one byte at least, one fd. */
-int on_console(void *arg, int master, struct kerr *e)
-{
-	struct job *j = arg;
-	CLEANUP_FD int fd = master;
-
-	if (j->console_socket < 0)
-		return kerr_fail(e, KERR_TERMINAL, 0, "a terminal needs --console-socket");
-	return socket_send(j->console_socket, "/dev/ptmx", 9, &fd, 1, deadline_in_ms(5000), e) < 0
-		       ? -1
-		       : 0;
-}
-
 static int make_run_dir(struct job *j, const struct options *o, const char *id, struct kerr *e)
 {
 	CLEANUP_FD int root = -1;
 
-	if (check_id(id, e))
-		return -1;
 	root = root_dir(o, true, e);
 	if (root < 0)
 		return -1;
 	j->run_dir = path_own_mkdir(root, id, 0700, e);
 	if (j->run_dir < 0 && e->code == KERR_ALREADY_EXISTS)
 		return kerr_fail(e, KERR_ALREADY_EXISTS, 0, "container with id exists: %s", id);
-	return j->run_dir < 0 ? -1 : 0;
+	return j->run_dir < 0 ? -1 : lock_dir(j->run_dir, id, e);
 }
 
 static void remove_run_dir(const struct options *o, const char *id)
@@ -60,29 +47,20 @@ static void remove_run_dir(const struct options *o, const char *id)
 static int prepare(struct job *j, struct options *o, const char *id, bool wait, struct kerr *e)
 {
 	struct spec_options so = { .need_process = !wait };
-	struct plan_options po = { .id = id, .cgroup_parent = "/kapsel-oci", .wait_start = wait };
+	struct plan_options po = { .id = id, .cgroup_parent = PARENT, .wait_start = wait };
 
-	if (o->systemd_cgroup)
-		return kerr_fail(e, KERR_UNSUPPORTED, 0,
-			"--systemd-cgroup is not carried out by this version");
 	j->id = id;
-	if (open_bundle(j, o->bundle ? o->bundle : ".", e) || facts_read(&j->facts, e) ||
-		job_read(j, &so, NULL, e))
+	if (check_id(id, e) || open_bundle(j, o->bundle ? o->bundle : ".", e) ||
+		facts_read(&j->facts, e) || job_read(j, &so, NULL, e))
 		return -1;
 	po.bundle = j->bundle;
+	pass_listen_fds(j, o, &j->spec.process);
+	if (str_eq(o->cgroup_manager, "disabled"))
+		j->facts.cgroup_writable = false;
 	if (job_plan(j, &po, e))
 		return -1;
-	if (j->spec.process.terminal && o->console_socket == NULL)
-		return kerr_fail(e, KERR_TERMINAL, 0, "process.terminal needs --console-socket");
-	if (o->console_socket && !wait && !o->detach)
-		return kerr_fail(e, KERR_USAGE, 0, "--console-socket needs --detach");
-	if (j->spec.process.terminal) {
-		j->console_socket = path_connect_host(o->console_socket, SOCK_STREAM, e);
-		if (j->console_socket < 0)
-			return -1;
-	} else if (o->console_socket) {
-		return kerr_fail(e, KERR_USAGE, 0, "--console-socket needs process.terminal");
-	}
+	if (connect_sockets(j, o, j->spec.process.terminal, wait || o->detach, e))
+		return -1;
 	return make_run_dir(j, o, id, e);
 }
 
@@ -109,7 +87,9 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 		return NULL;
 	c = container_create(&order, e);
 	filter_keep(c, order.cache);
-	if (c && o->pid_file && write_pid_file(o->pid_file, j->pid, e)) {
+	if (c && (send_pidfd(j, "standard", container_pidfd(c), e) ||
+			 (o->pid_file && write_pid_file(o->pid_file, j->pid, e)))) {
+		unlock_dir(j->run_dir);
 		delete_one(o, j->id, true, NULL); /* nobody would know of it */
 		container_free(c);
 		return NULL;
@@ -117,19 +97,29 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 	return c;
 }
 
-int cmd_create(struct options *o, int argc, char **argv, struct kerr *e)
+/* From nothing to a container, or back to nothing; the pid file of one that is there stays. */
+static struct container *make(
+	struct job *j, struct options *o, const char *id, bool wait, struct kerr *e)
 {
 	struct container *c = NULL;
+
+	if (prepare(j, o, id, wait, e) == 0) {
+		c = create(j, o, wait || o->detach, e);
+		if (c == NULL)
+			remove_run_dir(o, id);
+	}
+	if (c == NULL && e->code != KERR_ALREADY_EXISTS)
+		remove_pid_file(o);
+	return c;
+}
+
+int cmd_create(struct options *o, int argc, char **argv, struct kerr *e)
+{
 	static struct job j; /* init may be on this memory: nothing of it is freed */
 
 	(void)argc;
 	job_init(&j);
-	if (prepare(&j, o, argv[0], true, e) == 0) {
-		c = create(&j, o, true, e);
-		if (c == NULL)
-			remove_run_dir(o, argv[0]);
-	}
-	return c ? 0 : -1;
+	return make(&j, o, argv[0], true, e) ? 0 : -1;
 }
 
 static int run_hooks(
@@ -147,12 +137,12 @@ static int run_hooks(
 
 static int start_one(struct options *o, const char *id, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, id, e);
 	struct record r;
+	CLEANUP_FD int dir = container_lock(o, id, &r, e);
 	struct job j;
 	int rc = -1;
 
-	if (dir < 0 || record_read(dir, &r, e))
+	if (dir < 0)
 		return -1;
 	job_init(&j);
 	if (!r.waits) {
@@ -162,6 +152,7 @@ static int start_one(struct options *o, const char *id, struct kerr *e)
 		j.id = r.id;
 		j.bundle = r.bundle;
 		j.pid = r.pid;
+		unlock_dir(dir); /* a hook may use us */
 		rc = run_hooks(&j, dir, OCI_HOOK_POSTSTART, "running", e);
 		if (rc)
 			delete_one(o, id, true, NULL);
@@ -177,28 +168,6 @@ int cmd_start(struct options *o, int argc, char **argv, struct kerr *e)
 	return start_one(o, argv[0], e);
 }
 
-int pass_signals_until_end(struct container *c, struct kerr *e)
-{
-	sigset_t set;
-	siginfo_t info;
-
-	sigfillset(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	for (;;) {
-		siginfo_t got;
-		int sig = sigtimedwait(
-			&set, &got, &(struct timespec) { .tv_sec = 0, .tv_nsec = 200000000 });
-
-		if (pidfd_gone(container_pidfd(c)))
-			break;
-		if (sig > 0 && sig != SIGCHLD && sig != SIGPIPE)
-			pidfd_signal(container_pidfd(c), sig, NULL);
-	}
-	if (pidfd_wait(container_pidfd(c), &info, false, e))
-		return -1;
-	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
-}
-
 int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	struct container *c = NULL;
@@ -211,18 +180,15 @@ int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	job_init(&j);
-	if (prepare(&j, o, argv[0], false, e) == 0) {
-		c = create(&j, o, o->detach, e);
-		if (c == NULL)
-			remove_run_dir(o, argv[0]);
-	}
+	c = make(&j, o, argv[0], false, e);
 	if (c) {
 		CLEANUP_BUF struct buf state = BUF_INIT;
 
+		unlock_dir(j.run_dir);
 		state_json(&j, "running", j.pid, &state);
 		rc = container_hooks(&j.spec, OCI_HOOK_POSTSTART, &state, e);
 		if (rc == 0 && !o->detach)
-			rc = pass_signals_until_end(c, e);
+			rc = pass_on_until_end(&j, c, e);
 		if (rc < 0 || (!o->detach && !o->keep)) {
 			struct kerr why = KERR_INIT;
 
@@ -237,13 +203,13 @@ int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 
 int cmd_state(struct options *o, int argc, char **argv, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, argv[0], e);
+	struct record r;
+	CLEANUP_FD int dir = container_open(o, argv[0], &r, e);
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	struct json_out out = JSON_OUT_PRETTY(&b);
-	struct record r;
 
 	(void)argc;
-	if (dir < 0 || record_read(dir, &r, e))
+	if (dir < 0)
 		return -1;
 	json_begin_object(&out);
 	json_put_string(&out, "ociVersion", KAPSEL_SPEC_MAX);
@@ -312,41 +278,71 @@ int cmd_list(struct options *o, int argc, char **argv, struct kerr *e)
 	return 0;
 }
 
+/* KILL to all of them, or the signal to each; that nobody is there is no fault. */
+static void signal_all(const struct record *r, int sig)
+{
+	CLEANUP_FREE pid_t *pids = NULL;
+	struct cgroup *c = NULL;
+	size_t n = 0;
+
+	if (*r->cgroup == '\0' || cgroup_open(r->cgroup, &c, NULL))
+		return;
+	if (sig == SIGKILL)
+		cgroup_kill(c, deadline_in_ms(DELETE_MS), NULL);
+	else
+		cgroup_procs(c, &pids, &n, NULL);
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP_FD int fd = pidfd_open_pid(pids[i], NULL);
+
+		if (fd >= 0)
+			pidfd_signal(fd, sig, NULL);
+	}
+	cgroup_free(c);
+}
+
+/* v1: what is frozen does not die. */
+static void thaw(const struct record *r)
+{
+	struct cgroup *c = NULL;
+
+	if (r->paused && cgroup_open(r->cgroup, &c, NULL) == 0)
+		cgroup_freeze(c, false, deadline_in_ms(DELETE_MS), NULL);
+	cgroup_free(c);
+}
+
+static int signal_init(const struct record *r, int sig, struct kerr *e)
+{
+	CLEANUP_FD int pidfd = r->runs ? pidfd_open_known(r->pid, r->start_time, NULL) : -1;
+
+	if (pidfd < 0 || pidfd_signal(pidfd, sig, NULL))
+		return kerr_fail(e, KERR_NOT_RUNNING, 0, "container not running");
+	if (sig != SIGKILL)
+		return 0;
+	/* Without a pid namespace of its own the others do not go with it. */
+	if (r->shares_pids)
+		signal_all(r, sig);
+	else
+		thaw(r);
+	return 0;
+}
+
 int cmd_kill(struct options *o, int argc, char **argv, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, argv[0], e);
-	int sig = argc > 1 ? signal_parse(argv[1]) : SIGTERM, rc = -1;
+	int sig = argc < 2		 ? SIGTERM
+		  : str_eq(argv[1], "0") ? 0 /* is it there? */
+					 : signal_parse(argv[1]),
+	    rc = 0;
 	struct record r;
+	CLEANUP_FD int dir = container_open(o, argv[0], &r, e);
 
-	if (dir < 0 || record_read(dir, &r, e))
+	if (dir < 0)
 		return -1;
-	if (sig < 0) {
-		kerr_fail(e, KERR_USAGE, 0, "'%s' is no signal", argv[1]);
-	} else if (o->all) {
-		struct cgroup *c = NULL;
-		CLEANUP_FREE pid_t *pids = NULL;
-		size_t n = 0;
-
-		if (*r.cgroup == '\0' || cgroup_open(r.cgroup, &c, NULL) == 0) {
-			if (c && sig == SIGKILL)
-				cgroup_kill(c, deadline_in_ms(DELETE_MS), NULL);
-			else if (c && cgroup_procs(c, &pids, &n, NULL) == 0)
-				for (size_t i = 0; i < n; i++) {
-					CLEANUP_FD int fd = pidfd_open_pid(pids[i], NULL);
-
-					if (fd >= 0)
-						pidfd_signal(fd, sig, NULL);
-				}
-			cgroup_free(c);
-		}
-		rc = 0;
-	} else {
-		CLEANUP_FD int pidfd = r.runs ? pidfd_open_known(r.pid, r.start_time, NULL) : -1;
-
-		rc = pidfd < 0 ? -1 : pidfd_signal(pidfd, sig, NULL);
-		if (rc)
-			kerr_fail(e, KERR_NOT_RUNNING, 0, "container not running");
-	}
+	if (sig < 0)
+		rc = kerr_fail(e, KERR_USAGE, 0, "'%s' is no signal", argv[1]);
+	else if (o->all)
+		signal_all(&r, sig);
+	else
+		rc = signal_init(&r, sig, e);
 	record_free(&r);
 	return rc;
 }
@@ -371,42 +367,91 @@ static int end_container(const struct record *r, struct kerr *e)
 	return rc;
 }
 
+/* A create that was killed: its record was not written yet. Its cgroup is where its configuration
+ * says; who is in there is not for us to kill: init ends by itself, it has nobody to wait for. */
+static void remove_half_made(struct options *o, const char *id, int dir)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+	struct plan_options po = { .id = id, .cgroup_parent = PARENT, .wait_start = true };
+	struct cgroup *c = NULL;
+	deadline d = deadline_in_ms(DELETE_MS);
+	struct job j;
+
+	job_init(&j);
+	j.run_dir = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+	if (job_reload(&j, &why) == 0 && facts_read(&j.facts, &why) == 0 &&
+		job_plan(&j, &po, &why) == 0 && j.plan.op[0].kind == OP_CGROUP_MAKE) {
+		const char *path = j.plan.op[0].target;
+		CLEANUP_FREE char *up = mem_strndup(path, (size_t)(strrchr(path, '/') - path));
+
+		while (cgroup_make(path, *up ? up : NULL, &c, &why) &&
+			why.code == KERR_CGROUP_BUSY && !deadline_passed(d)) {
+			kerr_clear(&why);
+			poll_one(-1, 0, deadline_in_ms(10));
+		}
+		if (c == NULL || cgroup_remove(c, d, &why))
+			log_warning("cgroup %s of %s stays: %s", path, id, why.message);
+		cgroup_free(c);
+	}
+	job_free(&j);
+	remove_run_dir(o, id);
+}
+
+static int delete_locked(
+	struct options *o, const char *id, int dir, bool force, struct record *r, struct kerr *e)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+	struct job j;
+
+	if (r->runs && !r->waits && !force)
+		return kerr_fail(e, KERR_WRONG_STATE, 0,
+			"cannot delete container %s that is not stopped: %s", id, record_status(r));
+	if (end_container(r, e))
+		return -1;
+	job_init(&j);
+	j.id = r->id;
+	j.bundle = r->bundle;
+	if (run_hooks(&j, dir, OCI_HOOK_POSTSTOP, "stopped", &why))
+		log_warning("%s: poststop hooks could not be run", id);
+	job_free(&j);
+	remove_run_dir(o, id);
+	return 0;
+}
+
+/* A create or a start that is under way holds the lock, and ends when its init does. */
+static void end_what_goes_on(int dir)
+{
+	struct record r;
+
+	if (record_read(dir, &r, NULL) == 0)
+		signal_init(&r, SIGKILL, NULL);
+	record_free(&r);
+}
+
 static int delete_one(struct options *o, const char *id, bool force, struct kerr *e)
 {
-	CLEANUP_FD int dir = container_dir(o, id, e);
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+	CLEANUP_FD int dir = container_dir(o, id, &why);
 	struct record r;
-	struct job j;
-	int rc = 0;
+	int rc = dir < 0 ? -1 : 0;
 
-	if (dir < 0) {
-		if (force && e && e->code == KERR_NOT_FOUND) {
-			kerr_clear(e);
+	if (rc == 0 && force)
+		end_what_goes_on(dir);
+	if (rc == 0)
+		rc = lock_dir(dir, id, &why);
+	if (rc) {
+		if (force && why.code == KERR_NOT_FOUND)
 			return 0;
+		if (e) {
+			*e = why;
+			why = (struct kerr)KERR_INIT;
 		}
 		return -1;
 	}
-	if (record_read(dir, &r, NULL)) { /* half made: there is nothing but the directory */
-		record_free(&r);
-		remove_run_dir(o, id);
-		return 0;
-	}
-	if (r.runs && !r.waits && !force)
-		rc = kerr_fail(e, KERR_WRONG_STATE, 0,
-			"cannot delete container %s that is not stopped: %s", id,
-			record_status(&r));
+	if (record_read(dir, &r, NULL))
+		remove_half_made(o, id, dir);
 	else
-		rc = end_container(&r, e);
-	if (rc == 0) {
-		CLEANUP_ERR struct kerr why = KERR_INIT;
-
-		job_init(&j);
-		j.id = r.id;
-		j.bundle = r.bundle;
-		if (run_hooks(&j, dir, OCI_HOOK_POSTSTOP, "stopped", &why))
-			log_warning("%s: poststop hooks could not be run", id);
-		job_free(&j);
-		remove_run_dir(o, id);
-	}
+		rc = delete_locked(o, id, dir, force, &r, e);
 	record_free(&r);
 	return rc;
 }

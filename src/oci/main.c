@@ -3,7 +3,11 @@
 #include "command.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { MOST_FDS = 4096 };
 
 enum flag_kind { FLAG_BOOL, FLAG_STRING, FLAG_NUMBER, FLAG_LIST, FLAG_MAYBE };
 struct flag {
@@ -40,6 +44,8 @@ static const struct flag flags[] = {
 		.arg = "FILE", .of = "create run exec" },
 	{ "console-socket", 0, FLAG_STRING, AT(console_socket), "socket that gets the terminal",
 		.arg = "PATH", .of = "create run exec" },
+	{ "pidfd-socket", 0, FLAG_STRING, AT(pidfd_socket), "socket that gets the process's pidfd",
+		.arg = "PATH", .of = "create run exec" },
 	{ "preserve-fds", 0, FLAG_NUMBER, AT(preserve),
 		"so many fds from 3 on go into the container", .arg = "N",
 		.of = "create run exec" },
@@ -57,6 +63,18 @@ static const struct flag flags[] = {
 	{ "env", 'e', FLAG_LIST, AT(env), "set an environment variable", .arg = "NAME=VALUE",
 		.of = "exec" },
 	{ "user", 'u', FLAG_STRING, AT(user), "who it runs as", .arg = "UID[:GID]", .of = "exec" },
+	{ "additional-gids", 'g', FLAG_LIST, AT(groups), "one more group", .arg = "GID",
+		.of = "exec" },
+	{ "cap", 'c', FLAG_LIST, AT(caps), "one more capability", .arg = "NAME", .of = "exec" },
+	{ "no-new-privs", 0, FLAG_BOOL, AT(no_new_privs), "it cannot gain rights", .of = "exec" },
+	{ "apparmor", 0, FLAG_STRING, AT(apparmor), "its AppArmor profile", .arg = "NAME",
+		.of = "exec" },
+	{ "process-label", 0, FLAG_STRING, AT(process_label), "its SELinux label", .arg = "LABEL",
+		.of = "exec" },
+	{ "cgroup", 0, FLAG_LIST, AT(cgroups), "a cgroup below the container's", .arg = "PATH",
+		.of = "exec" },
+	{ "ignore-paused", 0, FLAG_BOOL, AT(ignore_paused),
+		"into a paused one, too: it waits there", .of = "exec" },
 	{ "tty", 't', FLAG_BOOL, AT(tty), "with a terminal", .of = "exec" },
 	{ "format", 0, FLAG_STRING, AT(format), "how to print", .arg = "table|json",
 		.of = "list ps" },
@@ -368,6 +386,47 @@ static int refuse(const struct command *c, int argc, char **argv, struct kerr *e
 	return kerr_fail(e, KERR_UNSUPPORTED, 0, "%s is not supported by kapsel-oci", c->name);
 }
 
+static int cgroup_manager(const struct options *o, struct kerr *e)
+{
+	if (o->systemd_cgroup || str_eq(o->cgroup_manager, "systemd"))
+		return kerr_fail(e, KERR_UNSUPPORTED, 0,
+			"--systemd-cgroup is not carried out by this version");
+	if (o->cgroup_manager && !str_eq(o->cgroup_manager, "cgroupfs") &&
+		!str_eq(o->cgroup_manager, "disabled"))
+		return kerr_fail(e, KERR_USAGE, 0, "--cgroup-manager %.40s: cgroupfs or disabled",
+			o->cgroup_manager);
+	return 0;
+}
+
+/* Before anything is opened that could be taken for one of them. */
+static int inherited_fds(struct options *o, struct kerr *e)
+{
+	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	uint64_t to;
+
+	if (pid && n && str_to_u64(pid, &to) == 0 && to == (uint64_t)getpid() &&
+		str_to_u64(n, &o->listen_fds))
+		o->listen_fds = 0;
+	if (o->preserve > MOST_FDS || o->listen_fds > MOST_FDS)
+		return kerr_fail(e, KERR_LIMIT, 0, "more than %d fds to preserve", MOST_FDS);
+	o->preserve += o->listen_fds;
+	for (unsigned fd = 3; fd < 3 + o->preserve; fd++)
+		if (fcntl((int)fd, F_GETFD) < 0)
+			return kerr_fail(
+				e, KERR_USAGE, 0, "fd %u is to be preserved and is not open", fd);
+	return 0;
+}
+
+static enum log_level log_level(const struct options *o)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!o->debug && str_eq(o->log_level, names[i]))
+			return (enum log_level)i;
+	return o->debug ? LOG_DEBUG : LOG_ERROR;
+}
+
 static int run(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	const struct command *c;
@@ -378,6 +437,7 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 		return template_main(argc, argv);
 	if (read_flags(o, globals, ARRAY_LEN(globals), &argc, &argv, false, e))
 		return -1;
+	log_to(NULL, (void *)(uintptr_t) "kapsel-oci", log_level(o));
 	if (o->version) {
 		printf("kapsel-oci version %s\ncommit: unknown\nspec: %s\n", KAPSEL_VERSION,
 			KAPSEL_SPEC_MAX);
@@ -403,7 +463,7 @@ static int run(struct options *o, int argc, char **argv, struct kerr *e)
 	if (argc < c->min || argc > c->max)
 		return kerr_fail(e, KERR_USAGE, 0, "%s %s %s",
 			o->program ? o->program : "kapsel-oci", c->name, c->args);
-	return c->run(o, argc, argv, e);
+	return cgroup_manager(o, e) || inherited_fds(o, e) ? -1 : c->run(o, argc, argv, e);
 }
 
 /* A process of ours that goes inside shows this program there. */

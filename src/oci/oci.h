@@ -20,7 +20,8 @@ struct job {
 	pid_t pid;
 	uint64_t start_time, created;
 	char *cgroup;
-	int console_socket; /* path already opened; -1 */
+	int console_socket, pidfd_socket; /* connected; -1 */
+	int master;			  /* of the terminal, when that is ours to serve; -1 */
 };
 void job_init(struct job *j);
 void job_free(struct job *j);
@@ -40,6 +41,7 @@ struct record {
 	bool waits; /* created and not started: start.sock is there */
 	bool runs;
 	bool paused;
+	bool shares_pids; /* init is not the first of a pid namespace of its own */
 };
 int record_write(const struct job *j, struct kerr *e);
 int record_read(int run_dir, struct record *r, struct kerr *e);

@@ -90,6 +90,13 @@ int lock_dir(int dir, const char *id, struct kerr *e)
 			   : kerr_fail(e, KERR_NOT_FOUND, 0, "container does not exist: %s", id);
 }
 
+/* Where children may have the fd for a moment longer than we. */
+void unlock_dir(int dir)
+{
+	if (dir >= 0)
+		flock(dir, LOCK_UN);
+}
+
 static int read_record(int dir, const char *id, struct record *r, struct kerr *e)
 {
 	CLEANUP_ERR struct kerr why = KERR_INIT;
@@ -129,17 +136,45 @@ static char *absolute(const char *path)
 	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", cwd ? cwd : "", path);
 }
 
-int write_pid_file(const char *path, pid_t pid, struct kerr *e)
+static int pid_file_dir(const char *path, const char **name, struct kerr *e)
 {
-	CLEANUP_FREE char *text = mem_printf("%d", (int)pid);
 	const char *slash = strrchr(path, '/');
 	CLEANUP_FREE char *up =
 		slash ? mem_strndup(path, (size_t)(slash - path) + 1) : mem_strdup(".");
-	CLEANUP_FD int dir = path_host(AT_FDCWD, up, O_RDONLY | O_DIRECTORY, e);
 
-	return dir < 0 ? -1
-		       : path_replace(
-				 dir, slash ? slash + 1 : path, text, strlen(text), 0644, false, e);
+	*name = slash ? slash + 1 : path;
+	return path_host(AT_FDCWD, up, O_RDONLY | O_DIRECTORY, e);
+}
+
+int write_pid_file(const char *path, pid_t pid, struct kerr *e)
+{
+	CLEANUP_FREE char *text = mem_printf("%d", (int)pid);
+	const char *name;
+	CLEANUP_FD int dir = pid_file_dir(path, &name, e);
+
+	return dir < 0 ? -1 : path_replace(dir, name, text, strlen(text), 0644, false, e);
+}
+
+/* A failed call leaves none, nor an older one: that it is not there tells conmon that nothing ran.
+ */
+void remove_pid_file(const struct options *o)
+{
+	const char *name;
+	CLEANUP_FD int dir = o->pid_file ? pid_file_dir(o->pid_file, &name, NULL) : -1;
+
+	if (dir >= 0)
+		path_own_unlink(dir, name, false, NULL);
+}
+
+void pass_listen_fds(struct job *j, struct options *o, struct oci_process *p)
+{
+	char *env[] = { arena_printf(j->a, "LISTEN_FDS=%llu", (unsigned long long)o->listen_fds),
+		arena_strdup(j->a, "LISTEN_PID=1") };
+	struct spec_override over = { .env = env, .nenv = ARRAY_LEN(env) };
+	struct oci_spec s = { .process = *p };
+
+	if (o->listen_fds && spec_override(j->a, &s, &over, NULL) == 0)
+		*p = s.process;
 }
 
 int read_facts(const struct options *o, struct facts *f, struct kerr *e)
