@@ -735,6 +735,7 @@ static int close_others(struct container *c, struct kerr *e)
 	 * the executor, who is not in the program's way. */
 	CLEANUP_FD int proc = proc_take();
 
+	c->proc = -1;
 	if (c->p->options.wait_start)
 		fd_closep(&proc);
 	for (unsigned fd = 3; fd < 3 + c->o->preserve; fd++) {
