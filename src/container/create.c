@@ -414,6 +414,7 @@ struct around {
 	int to[OCI_NS_COUNT], own[OCI_NS_COUNT];
 	bool target;	 /* an exec: the container's pid namespace, by its init's pidfd */
 	int through;	 /* that pidfd, where the user namespace has to be entered first; -1 */
+	bool no_return;	 /* what we come from may be another's */
 	bool user_first; /* all our rights on the others are in there */
 };
 
@@ -423,6 +424,7 @@ static void around_begin(const struct container *c, struct around *a, bool user)
 		a->to[t] = a->own[t] = -1;
 	a->target = c->o->exec_target >= 0;
 	a->user_first = is_plain_user(c);
+	a->no_return = !c->p->facts->root;
 	a->through = a->target && joins_user(c) ? c->o->exec_target : -1;
 	for (size_t i = 0; i < c->p->n; i++) {
 		const struct op *op = &c->p->op[i];
@@ -469,7 +471,9 @@ static void around_leave(struct around *a)
 {
 	for (int t = 0; t < OCI_NS_COUNT; t++)
 		if (a->own[t] >= 0) {
-			if (setns(a->own[t], ns_flags[t]) < 0)
+			/* A namespace's root has no rights on the host's; this process is about to
+			 * end anyway. */
+			if (setns(a->own[t], ns_flags[t]) < 0 && !a->no_return)
 				log_warning("the executor cannot go back to its own %s namespace",
 					oci_ns_name((enum oci_namespace)t));
 			fd_closep(&a->own[t]);

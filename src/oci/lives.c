@@ -44,6 +44,16 @@ static void remove_run_dir(const struct options *o, const char *id)
 		path_own_remove_tree(root, id, NULL);
 }
 
+/* --debug */
+static void say_passed_over(const struct plan *p)
+{
+	for (size_t i = 0; i < p->nwarnings; i++) {
+		const struct kerr *w = i ? &p->warning->faults[i - 1] : p->warning;
+
+		log_info("%s: %s", w->pointer ? w->pointer : "", w->message);
+	}
+}
+
 static int prepare(struct job *j, struct options *o, const char *id, bool wait, struct kerr *e)
 {
 	struct spec_options so = { .need_process = !wait };
@@ -59,6 +69,7 @@ static int prepare(struct job *j, struct options *o, const char *id, bool wait, 
 		j->facts.cgroup_writable = false;
 	if (job_plan(j, &po, e))
 		return -1;
+	say_passed_over(&j->plan);
 	if (connect_sockets(j, o, j->spec.process.terminal, wait || o->detach, e))
 		return -1;
 	return make_run_dir(j, o, id, e);
