@@ -193,7 +193,7 @@ static const struct flag flags[F_COUNT] = {
 	[F_HOST] = { .letter = 'H',
 		.name = "host",
 		.arg = "PATH",
-		.help = "kapseld's socket; else KAPSEL_HOST, else " API_SOCKET,
+		.help = "kapseld's socket; else KAPSEL_HOST, else one's own, else " API_SOCKET,
 		.complete = COMPLETE_FILE,
 		.on = ON_ALL },
 	[F_TIMEOUT] = { .name = "timeout",

@@ -2,6 +2,7 @@
 #include "cli.h"
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 
 static void make_request(struct cli *k)
@@ -16,6 +17,19 @@ static void make_request(struct cli *k)
 		k->request[i] = text[i];
 }
 
+/* One's own kapseld, where one runs; else the node's. */
+static const char *users_socket(struct arena *a)
+{
+	const char *runtime = getauxval(AT_EUID) == 0 ? NULL : getenv("XDG_RUNTIME_DIR"), *path;
+	CLEANUP_FD int fd = -1;
+
+	if (runtime == NULL || *runtime != '/')
+		return API_SOCKET;
+	path = arena_printf(a, "%s/kapsel/kapseld.sock", runtime);
+	fd = path_host(AT_FDCWD, path, O_PATH, NULL);
+	return fd < 0 ? API_SOCKET : path;
+}
+
 static const char *host(const struct cli *k)
 {
 	const char *given = args_value(k, F_HOST), *env = getenv("KAPSEL_HOST");
@@ -24,7 +38,7 @@ static const char *host(const struct cli *k)
 		given = env;
 	if (given && str_starts(given, "unix:"))
 		given += given[5] == '/' && given[6] == '/' ? 7 : 5;
-	return given ? given : API_SOCKET;
+	return given ? given : users_socket(k->a);
 }
 
 int main(int argc, char **argv)

@@ -692,12 +692,18 @@ static pid_t host_pid(void)
  * same directory, by its path from here. */
 static int own_mounts(struct container *c, struct kerr *e)
 {
+	CLEANUP_BUF struct buf found = BUF_INIT;
 	const char *path = c->p->options.bundle;
-	CLEANUP_FD int bundle = path ? path_host(AT_FDCWD, path, O_PATH | O_DIRECTORY, e) : -1;
+	CLEANUP_FD int bundle = -1;
 	struct stat a, b;
 
+	if (path == NULL && fd_path(c->o->bundle, &found, e))
+		return -1;
+	if (path == NULL)
+		path = buf_str(&found);
+	bundle = path_host(AT_FDCWD, path, O_PATH | O_DIRECTORY, e);
 	if (bundle < 0)
-		return path ? -1 : kerr_fail(e, KERR_INTERNAL, 0, "the bundle's path is not known");
+		return -1;
 	if (fd_stat(bundle, &a, e) || fd_stat(c->o->bundle, &b, e))
 		return -1;
 	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)

@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(struct config, member)
 #define TEXT	   .number = false
@@ -78,6 +79,37 @@ static uint64_t *number_at(struct config *c, const struct config_row *r)
 	return (uint64_t *)((char *)c + r->offset);
 }
 
+/* $VARIABLE/NAME, or $HOME/OTHERWISE/NAME; NULL: neither is set (XDG Base Directory Specification).
+ */
+static char *users_path(const char *variable, const char *otherwise, const char *name)
+{
+	const char *base = getenv(variable), *home = getenv("HOME");
+
+	if (base && *base == '/')
+		return mem_printf("%s/%s", base, name);
+	return otherwise && home && *home == '/' ? mem_printf("%s/%s/%s", home, otherwise, name)
+						 : NULL;
+}
+
+static void put_path(char **to, char *path)
+{
+	if (path == NULL)
+		return;
+	free(*to);
+	*to = path;
+}
+
+/* An ordinary user's own: everything is that user's, and nobody else has a role. */
+static void config_of_user(struct config *c)
+{
+	put_path(&c->socket, users_path("XDG_RUNTIME_DIR", NULL, "kapsel/kapseld.sock"));
+	put_path(&c->run_dir, users_path("XDG_RUNTIME_DIR", NULL, "kapsel"));
+	put_path(&c->state_dir, users_path("XDG_STATE_HOME", ".local/state", "kapsel"));
+	put_path(&c->observe, mem_printf("root,uid:%u", (unsigned)geteuid()));
+	put_path(&c->operate, mem_strdup(c->observe));
+	put_path(&c->admin, mem_strdup(c->observe));
+}
+
 void config_default(struct config *c)
 {
 	memset(c, 0, sizeof *c);
@@ -100,6 +132,8 @@ void config_default(struct config *c)
 	c->log_size = 16 << 20;
 	c->log_files = 4;
 	c->limits = api_limits_default;
+	if (geteuid() != 0)
+		config_of_user(c);
 }
 
 void config_free(struct config *c)
@@ -304,12 +338,16 @@ int config_read(struct config *c, const char *text, size_t len, struct kerr *e)
 
 int config_load(struct config *c, struct kerr *e)
 {
-	static const char standard[] = "/etc/kapsel/kapseld.json";
+	CLEANUP_FREE char *own =
+		geteuid() == 0 ? NULL
+			       : users_path("XDG_CONFIG_HOME", ".config", "kapsel/kapseld.json");
+	const char *standard = own ? own : "/etc/kapsel/kapseld.json";
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_ERR struct kerr why = KERR_INIT;
 	CLEANUP_FD int fd = path_host(AT_FDCWD, c->file ? c->file : standard, O_RDONLY, &why);
 
-	if (fd < 0 && c->file == NULL && why.sys == ENOENT)
+	if (fd < 0 && c->file == NULL &&
+		(why.sys == ENOENT || (geteuid() != 0 && (own == NULL || why.sys == EACCES))))
 		return 0;
 	if (c->file == NULL)
 		c->file = mem_strdup(standard);

@@ -216,10 +216,30 @@ static int open_journal(struct daemon *d, struct kerr *e)
  * ---------------------------------------------------------------------------------------------------
  */
 
+/* Who is not root has the cgroups that were given to him, below which all are to be; or none. */
+static bool below_delegated(char **parent)
+{
+	char base[256];
+	size_t n;
+	char *path;
+
+	cgroup_delegated(base, sizeof base);
+	n = strlen(base);
+	if (n > 1 && (strncmp(*parent, base, n) != 0 || (*parent)[n] != '/')) {
+		path = mem_printf("%s%s", base, *parent);
+		free(*parent);
+		*parent = path;
+	}
+	return n > 0;
+}
+
 /* Without it containers start all the same, only slower. */
 static void hold_parent(struct daemon *d)
 {
 	CLEANUP_ERR struct kerr e = KERR_INIT;
+
+	if (geteuid() != 0 && !below_delegated(&d->config.cgroup_parent))
+		return;
 
 	if (cgroup_hold(d->config.cgroup_parent, &e))
 		log_warning("cgroup %s: %s", d->config.cgroup_parent, e.message);
@@ -401,7 +421,7 @@ static int serve(struct daemon *d, struct kerr *e)
 
 	if (fd < 0) {
 		fd = path_listen_host(d->config.socket, SOCK_STREAM | SOCK_NONBLOCK, 0660, e);
-		g = fd >= 0 ? getgrnam("kapsel") : NULL;
+		g = fd >= 0 && geteuid() == 0 ? getgrnam("kapsel") : NULL;
 		if (g && path_host_chgrp(d->config.socket, g->gr_gid, NULL))
 			log_warning("%s: cannot be given to group kapsel", d->config.socket);
 	}
@@ -486,7 +506,8 @@ static int run(struct daemon *d, const struct flags *f)
 	log_info("kapseld ends; %zu containers stay", d->all.n);
 	api_server_free(d->server);
 	pool_drop(d);
-	cgroup_let_go(d->config.cgroup_parent);
+	if (geteuid() == 0 || below_delegated(&d->config.cgroup_parent))
+		cgroup_let_go(d->config.cgroup_parent);
 	if (d->ending) {
 		journal_close(d->journal, CLOSE_MS);
 		remove_run_dir(d);

@@ -49,7 +49,8 @@ static int make_pipe(int *read_end, int *write_end, uid_t owner, bool owner_read
 	*read_end = p[0];
 	*write_end = p[1];
 	/* So that /dev/stdout can be opened again by the container's user. */
-	if (owner && fchown(owner_reads ? p[0] : p[1], owner, (gid_t)-1) < 0)
+	if (owner && fchown(owner_reads ? p[0] : p[1], owner, (gid_t)-1) < 0 &&
+		(errno != EPERM || geteuid() == 0)) /* rootless it is the user's, or nobody's */
 		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "owner of a pipe");
 	return 0;
 }

@@ -111,6 +111,8 @@ refused /process/rlimits/0/hard '.process.rlimits = [{"type": "RLIMIT_NOFILE", "
 refused /process/scheduler/policy '.process.scheduler = {"policy": "SCHED_FIFO", "priority": 1}'
 is "no refused call leaves anything" "$(ls "$run/kapsel-oci")" ""
 
+mine limit 'echo ran' "$one | .linux.resources.memory.limit = 67108864"
+
 # ---- the ids of /etc/subuid
 mine many 'id -u; id -G; cat /proc/self/setgroups; touch /tmp/file; sleep 100' "$many"' | .process.user = {"uid": 5, "gid": 6, "additionalGids": [7, 8]}
 	| .mounts += [{"destination": "/tmp", "type": "bind", "source": "'"$T/user/shared"'", "options": ["bind"]}]'
@@ -168,4 +170,41 @@ line 9 "state" running
 line 10 "an oom score that only the host's root may set" KAPSEL-NODE-LIMIT
 line 11 "nothing is left" 0
 [ "${failed:-0}" = 0 ] || cat "$T/user/said"
+
+# ---- kapsel --standalone, and a kapseld of the user's own
+k() { u timeout 30 kapsel "$@" </dev/null; }
+mine code 'echo out; echo err >&2; exit 3' "$one"
+is "--standalone: output and exit status" "$(k --standalone run "$T/user/code" 2>"$T/user/err" || echo $?)" "$(printf 'out\n3')"
+like "--standalone: what goes without is said" "$(cat "$T/user/err")" 'device rules are passed over'
+like "--standalone: refused by the field" "$(k --standalone run "$T/user/no" 2>&1 || echo "exit $?")" '/process/scheduler/policy: .*KAPSEL-NODE-PRIVILEGE'
+is "--standalone leaves nothing" "$(ls "$run" | grep -v -e kapsel-oci -e kapsel-seccomp; pgrep -u $me || :)" ""
+user_daemon() {
+	u kapseld --foreground 2>>"$T/user/log" &
+	for _ in $(seq 100); do
+		k version >/dev/null 2>&1 && break
+		sleep 0.05
+	done
+	user_daemon=$(pgrep -u $me -x kapseld)
+}
+user_daemon
+is "its own kapseld: the socket" "$(stat -c '%F %u' "$run/kapsel/kapseld.sock")" "socket $me"
+is "its own kapseld: the state is in its home" "$(stat -c %u "$T/user/home/.local/state/kapsel/journal")" $me
+is "kapsel finds it" "$(k run "$T/user/code" 2>/dev/null || echo $?)" "$(printf 'out\n3')"
+mine daemon 'trap "exit 0" TERM; echo here; while :; do sleep 0.1; done' "$many | .process.user.uid = 5"
+k run --detach --id d "$T/user/daemon" >"$T/user/out" 2>&1 || cat "$T/user/out"
+eventually "its log" here k logs d
+is "it runs as the granted id" "$(stat -c %u "/proc/$(k inspect d --field pid)")" $((first + 4))
+is "exec" "$(k exec d id -u 2>&1)" 5
+like "a limit is refused" "$(k run --id limit --detach "$T/user/limit" 2>&1 || echo "exit $?")" 'memory/limit.*KAPSEL-NODE-PRIVILEGE'
+kill -KILL "$user_daemon"
+wait
+user_daemon
+is "its kapseld dies and comes back: the container runs" "$(k inspect d --field state)" running
+ok "stop" k stop d
+is "it has ended by itself" "$(k inspect d --field exit.code)" 0
+ok "delete" k delete d
+like "others are not let in" "$(setpriv --reuid 4712 --regid 4712 --clear-groups "$T/bin/kapsel" --host "$run/kapsel/kapseld.sock" list 2>&1 || :)" 'KAPSEL-DAEMON-DENIED'
+kill "$user_daemon"
+wait
+is "and in the end no process is left" "$(pgrep -a -u $me || :)" ""
 umount /etc/passwd /etc/subuid /etc/subgid
