@@ -1025,6 +1025,12 @@ const char *container_cgroup(const struct container *c)
 	return c->cgroup_text ? c->cgroup_text : "";
 }
 
+static int ended_before(struct kerr *e)
+{
+	return kerr_fail(e, KERR_INIT_DIED, 0, "init ended before the program was started");
+}
+
+/* Init may be killed at any moment of it: that is the reason then, not what became of a socket. */
 int container_start(int run_dir, deadline d, struct kerr *e)
 {
 	CLEANUP_ERR struct kerr why = KERR_INIT;
@@ -1034,14 +1040,20 @@ int container_start(int run_dir, deadline d, struct kerr *e)
 	if (s < 0)
 		return kerr_fail(e, KERR_WRONG_STATE, why.sys, "nothing waits to be started");
 	path_own_unlink(run_dir, "start.sock", false, NULL);
-	if (sync_send(s, SYNC_GO, -1, e))
-		return -1;
-	word = sync_recv(s, NULL, d, e);
+	if (sync_send(s, SYNC_GO, -1, NULL))
+		return ended_before(e);
+	word = sync_recv(s, NULL, d, &why);
 	if (word == SYNC_EXEC)
-		word = sync_recv(s, NULL, d, e);
+		word = sync_recv(s, NULL, d, &why);
 	else if (word == 0)
-		return kerr_fail(e, KERR_INIT_DIED, 0, "init ended before the program was started");
+		return ended_before(e);
 	if (word > 0)
 		return kerr_fail(e, KERR_WIRE, 0, "init said %d", word);
+	if (word < 0 && why.sys == ECONNRESET)
+		return ended_before(e);
+	if (word < 0 && e) {
+		*e = why;
+		why = (struct kerr)KERR_INIT;
+	}
 	return word;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Into a container that runs: exec, ps, pause, resume. */
 #include "command.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
-enum { DELETE_MS = 10000 };
+enum { DELETE_MS = 10000, PS_BYTES = 16 << 20 };
 
 /* ---- into a container that runs
  * ----------------------------------------------------------------------------------------- */
@@ -271,45 +273,107 @@ static int compare_pids(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+static void ps_json(const pid_t *pids, size_t n)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	struct json_out out = JSON_OUT(&b);
+
+	json_begin_array(&out);
+	for (size_t i = 0; i < n; i++)
+		json_add_i64(&out, pids[i]);
+	json_end_array(&out);
+	buf_addc(&b, '\n');
+	print(&b);
+}
+
+/* The word of a line that stands in this column. */
+static const char *column(const char *line, size_t nth)
+{
+	line += strspn(line, " ");
+	for (; nth; nth--) {
+		line += strcspn(line, " \n");
+		line += strspn(line, " ");
+	}
+	return line;
+}
+
+/* ps(1)'s heading, and of its lines those of the container's processes. */
+static int filter_ps(const char *text, const pid_t *pids, size_t n, struct kerr *e)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	size_t heading = strcspn(text, "\n"), nth = 0;
+
+	while (column(text, nth) < text + heading && strncmp(column(text, nth), "PID", 3) != 0)
+		nth++;
+	if (column(text, nth) >= text + heading)
+		return kerr_fail(e, KERR_USAGE, 0, "ps prints no column PID");
+	for (const char *s = text; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+		pid_t pid = (pid_t)strtol(column(s, nth), NULL, 10);
+
+		if (s == text || (n && bsearch(&pid, pids, n, sizeof *pids, compare_pids)))
+			buf_add(&b, s, strcspn(s, "\n") + 1);
+	}
+	print(&b);
+	return 0;
+}
+
+static int ps_table(char **words, int nwords, const pid_t *pids, size_t n, struct kerr *e)
+{
+	CLEANUP_FREE char **argv = mem_array((size_t)nwords + 3, sizeof *argv);
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	CLEANUP_FD int pidfd = -1;
+	int to[2], fds[3];
+	struct spawn s = { .path = "/bin/ps",
+		.exe_fd = -1,
+		.argv = argv,
+		.envp = environ,
+		.fds = fds,
+		.nfds = 3,
+		.cwd_fd = -1 };
+	siginfo_t info;
+	pid_t pid;
+
+	argv[0] = (char *)(uintptr_t) "ps";
+	argv[1] = (char *)(uintptr_t) "-ef";
+	for (int i = 0; i < nwords; i++)
+		argv[i + 1] = words[i];
+	if (pipe2(to, O_CLOEXEC) < 0)
+		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "pipe");
+	fds[0] = -1;
+	fds[1] = to[1];
+	fds[2] = STDERR_FILENO;
+	pidfd = spawn_run(&s, &pid, e);
+	close(to[1]);
+	if (pidfd >= 0)
+		fd_read_all(to[0], PS_BYTES, &text, e);
+	close(to[0]);
+	if (pidfd < 0 || pidfd_wait(pidfd, &info, false, e))
+		return kerr_step(e, "ps");
+	if (info.si_code != CLD_EXITED || info.si_status)
+		return kerr_fail(e, KERR_USAGE, 0, "ps ended with status %d", info.si_status);
+	return filter_ps(buf_str(&text), pids, n, e);
+}
+
 int cmd_ps(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	struct record r;
 	CLEANUP_FD int dir = container_open(o, argv[0], &r, e);
-	CLEANUP_BUF struct buf b = BUF_INIT;
 	CLEANUP_FREE pid_t *pids = NULL;
-	struct json_out out = JSON_OUT(&b);
 	struct cgroup *c = NULL;
 	size_t n = 0;
 
-	(void)argc;
 	if (dir < 0)
 		return -1;
-	if (r.runs && cgroup_open(r.cgroup, &c, NULL) == 0 && cgroup_procs(c, &pids, &n, NULL))
+	if (r.runs && *r.cgroup && cgroup_open(r.cgroup, &c, NULL) == 0 &&
+		cgroup_procs(c, &pids, &n, NULL))
 		n = 0;
 	cgroup_free(c);
 	record_free(&r);
 	if (n)
 		qsort(pids, n, sizeof *pids, compare_pids);
-	if (str_eq(o->format, "json")) {
-		json_begin_array(&out);
-		for (size_t i = 0; i < n; i++)
-			json_add_i64(&out, pids[i]);
-		json_end_array(&out);
-		buf_addc(&b, '\n');
-	} else {
-		buf_adds(&b, "     PID COMMAND\n");
-		for (size_t i = 0; i < n; i++) {
-			CLEANUP_FREE char *name = mem_printf("%d/comm", (int)pids[i]);
-			CLEANUP_BUF struct buf comm = BUF_INIT;
-
-			if (proc_read(name, 64, &comm, NULL) || comm.len == 0)
-				continue; /* it has ended meanwhile */
-			buf_addf(&b, "%8d ", (int)pids[i]);
-			buf_add_escaped(&b, comm.data, strcspn(comm.data, "\n"));
-			buf_addc(&b, '\n');
-		}
-	}
-	print(&b);
+	if (!str_eq(o->format, "json"))
+		return ps_table(argv + 1, argc - 1, pids, n, e);
+	ps_json(pids, n);
 	return 0;
 }
 

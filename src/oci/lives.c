@@ -212,6 +212,24 @@ int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 	return rc;
 }
 
+static void put_state(struct json_out *out, const struct record *r)
+{
+	json_begin_object(out);
+	json_put_string(out, "ociVersion", KAPSEL_SPEC_MAX);
+	json_put_string(out, "id", r->id);
+	json_put_i64(out, "pid", r->runs ? r->pid : 0);
+	json_put_string(out, "status", record_status(r));
+	json_put_string(out, "bundle", r->bundle);
+	json_put_string(out, "rootfs", json_get_string(r->root, "rootfs", ""));
+	json_put_string(out, "created", json_get_string(r->root, "created", ""));
+	if (json_get(r->root, "annotations")) {
+		json_key(out, "annotations");
+		json_add_value(out, json_get(r->root, "annotations"));
+	}
+	json_put_string(out, "owner", "");
+	json_end_object(out);
+}
+
 int cmd_state(struct options *o, int argc, char **argv, struct kerr *e)
 {
 	struct record r;
@@ -222,20 +240,7 @@ int cmd_state(struct options *o, int argc, char **argv, struct kerr *e)
 	(void)argc;
 	if (dir < 0)
 		return -1;
-	json_begin_object(&out);
-	json_put_string(&out, "ociVersion", KAPSEL_SPEC_MAX);
-	json_put_string(&out, "id", r.id);
-	json_put_i64(&out, "pid", r.runs ? r.pid : 0);
-	json_put_string(&out, "status", record_status(&r));
-	json_put_string(&out, "bundle", r.bundle);
-	json_put_string(&out, "rootfs", json_get_string(r.root, "rootfs", ""));
-	json_put_string(&out, "created", json_get_string(r.root, "created", ""));
-	if (json_get(r.root, "annotations")) {
-		json_key(&out, "annotations");
-		json_add_value(&out, json_get(r.root, "annotations"));
-	}
-	json_put_string(&out, "owner", "");
-	json_end_object(&out);
+	put_state(&out, &r);
 	buf_addc(&b, '\n');
 	print(&b);
 	record_free(&r);
@@ -263,14 +268,7 @@ int cmd_list(struct options *o, int argc, char **argv, struct kerr *e)
 			continue;
 		if (record_read(dir, &r, NULL) == 0) {
 			if (json) {
-				json_begin_object(&out);
-				json_put_string(&out, "id", r.id);
-				json_put_i64(&out, "pid", r.runs ? r.pid : 0);
-				json_put_string(&out, "status", record_status(&r));
-				json_put_string(&out, "bundle", r.bundle);
-				json_put_string(
-					&out, "created", json_get_string(r.root, "created", ""));
-				json_end_object(&out);
+				put_state(&out, &r);
 			} else if (o->quiet) {
 				printf("%s\n", r.id);
 			} else {

@@ -225,8 +225,8 @@ static const struct command commands[] = {
 		.f_is_format = true },
 	{ "exec", "[flags] ID [COMMAND...]", "run one more program in a container", 1, 1 << 20,
 		.run = cmd_exec, .flags_first = true, .failure = 255 },
-	{ "ps", "[--format json] ID", "its processes by the host's numbers", 1, 1, .run = cmd_ps,
-		.f_is_format = true },
+	{ "ps", "[--format json] ID [PS-ARGUMENTS]", "its processes by the host's numbers", 1,
+		1 << 20, .run = cmd_ps, .f_is_format = true, .flags_first = true },
 	{ "kill", "[--all] ID [SIGNAL]", "send a signal to init", 1, 2, .run = cmd_kill },
 	{ "delete", "[--force] ID", "remove what create made", 1, 1, .run = cmd_delete },
 	{ "pause", "ID", "freeze", 1, 1, .run = cmd_pause },
@@ -330,37 +330,54 @@ static int command_help(const struct command *c)
 	return 0;
 }
 
-/* To stderr, and to --log: some callers read one, some the other. One record a failed run. */
+static void json_record(const struct kerr *e, struct buf *line)
+{
+	struct json_out out = JSON_OUT(line);
+	CLEANUP_BUF struct buf message = BUF_INIT;
+	char now[TIME_TEXT];
+
+	kerr_line(e, &message);
+	json_begin_object(&out);
+	json_put_string(&out, "level", "error");
+	json_put_string(&out, "msg", buf_str(&message));
+	json_put_string(&out, "time", time_text(clock_wall_ns(), now));
+	json_put_string(&out, "code", kerr_row(e->code)->name);
+	json_end_object(&out);
+	buf_addc(line, '\n');
+}
+
+/* Callers read it as another user. */
+static int open_log(const char *path)
+{
+	int fd = path_host(AT_FDCWD, path, O_WRONLY | O_APPEND, NULL);
+
+	if (fd < 0) {
+		fd = path_host(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT, NULL);
+		if (fd >= 0 && fchmod(fd, 0644) < 0)
+			log_warning("%s: its mode stays", path);
+	}
+	return fd;
+}
+
+/* To stderr, and to --log: some callers read one, some the other. One record a failed run, and each
+ * in one write: conmon reads once. */
 static void report(const struct options *o, const struct kerr *e)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT;
-	CLEANUP_BUF struct buf line = BUF_INIT;
 	CLEANUP_BUF struct buf record = BUF_INIT;
-	CLEANUP_FD int fd =
-		o->log ? path_host(AT_FDCWD, o->log, O_WRONLY | O_APPEND | O_CREAT, NULL) : -1;
-	char now[TIME_TEXT];
+	CLEANUP_FD int fd = o->log ? open_log(o->log) : -1;
 
+	buf_addf(&text, "%s: ", o->program ? o->program : "kapsel-oci");
+	if (str_eq(o->log_format, "json"))
+		json_record(e, &record);
+	else
+		kerr_text(e, &record);
 	kerr_text(e, &text);
-	if (fd < 0 || !str_eq(o->log_format, "json"))
-		buf_add(&record, text.data, text.len);
-	if (fd >= 0 && str_eq(o->log_format, "json")) {
-		struct json_out out = JSON_OUT(&line);
-		CLEANUP_BUF struct buf message = BUF_INIT;
-
-		kerr_line(e, &message);
-		json_begin_object(&out);
-		json_put_string(&out, "level", "error");
-		json_put_string(&out, "msg", buf_str(&message));
-		json_put_string(&out, "time", time_text(clock_wall_ns(), now));
-		json_put_string(&out, "code", kerr_row(e->code)->name);
-		json_end_object(&out);
-		buf_addc(&line, '\n');
-		if (write(fd, line.data, line.len) < 0)
-			fputs("kapsel-oci: the log cannot be written\n", stderr);
-	} else if (fd >= 0 && write(fd, record.data, record.len) < 0) {
-		fputs("kapsel-oci: the log cannot be written\n", stderr);
-	}
-	fprintf(stderr, "%s: %s", o->program ? o->program : "kapsel-oci", buf_str(&text));
+	if (fd >= 0 && write(fd, record.data, record.len) < 0)
+		buf_addf(&text, "and the log %s cannot be written\n", o->log);
+	fflush(stdout);
+	if (write(STDERR_FILENO, text.data, text.len) < 0)
+		return; /* nobody is left to be told */
 }
 
 static const struct command *find_command(const char *name, struct kerr *e)

@@ -129,11 +129,21 @@ int container_lock(const struct options *o, const char *id, struct record *r, st
 	return dir < 0 || lock_dir(dir, id, e) || read_record(dir, id, r, e) ? -1 : fd_take(&dir);
 }
 
+/* Without "./" at its ends; what is between, symbolic links may make mean something. */
 static char *absolute(const char *path)
 {
-	CLEANUP_FREE char *cwd = getcwd(NULL, 0);
+	CLEANUP_FREE char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	CLEANUP_BUF struct buf b = BUF_INIT;
 
-	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", cwd ? cwd : "", path);
+	while (path[0] == '.' && path[1] == '/')
+		path += 1 + strspn(path + 1, "/");
+	if (cwd)
+		buf_addf(&b, "%s/", cwd);
+	if (!str_eq(path, "."))
+		buf_adds(&b, path);
+	while (b.len > 1 && (str_ends(b.data, "/") || str_ends(b.data, "/.")))
+		b.data[--b.len] = '\0';
+	return buf_take(&b);
 }
 
 static int pid_file_dir(const char *path, const char **name, struct kerr *e)

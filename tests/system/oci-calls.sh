@@ -1,6 +1,6 @@
 #!/bin/sh
 # oci: kapsel-oci's flags in all their forms, sockets, terminals, fds, cgroups, and calls that meet
-# timeout: 120
+# timeout: 240
 LIB_NO_DAEMON=1
 . tests/lib.sh
 oci() { timeout 30 kapsel-oci --root "$T/oci" "$@"; }
@@ -32,6 +32,10 @@ like "systemd's cgroups are not there yet" "$code $err" '^1 .*systemd-cgroup is 
 run --cgroup-manager what list
 like "no such manager" "$code $err" '^1 .*cgroup-manager'
 is "relative paths: from where we are" "$(cd "$T" && timeout 20 kapsel-oci --root oci --log log state bg | jq -r .status)" running
+mkdir "$T/empty"
+for p in "$T/empty/" "$T/empty/." ./empty empty/ .//empty; do
+	like "a bundle named $p" "$(cd "$T" && oci create --bundle "$p" p 2>&1)" " $T/empty/config.json: "
+done
 # --root's default: an empty XDG_RUNTIME_DIR is none
 is "an empty XDG_RUNTIME_DIR" "$(XDG_RUNTIME_DIR='' timeout 20 kapsel-oci list -q)$(ls -A /run/kapsel-oci 2>/dev/null)" ""
 timeout 20 env XDG_RUNTIME_DIR= kapsel-oci run --detach --bundle "$T/bg" dup >/dev/null 2>"$T/err" </dev/null || :

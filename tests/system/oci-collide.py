@@ -11,7 +11,8 @@ WORKERS, IDS, HANGS = 8, 50, 60
 LATE = {
     "create": ["container with id exists", "container does not exist", "init was killed", "init ended before"],
     "start": ["container does not exist", "cannot start a container in the running state",
-              "cannot start a container in the stopped state", "init was killed", "init ended before"],
+              "cannot start a container in the stopped state", "nothing waits to be started", "init was killed",
+              "init ended before"],
     "kill": ["container does not exist", "container not running"],
     "delete": ["container does not exist", "is not stopped: running"],
 }

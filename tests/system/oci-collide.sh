@@ -1,6 +1,6 @@
 #!/bin/sh
 # oci: kapsel-oci by eight processes at once over 50 ids: no leak, no hang, every loser told why
-# timeout: 120
+# timeout: 240
 # COLLIDE=5000 for the full run; lib.sh looks for what is left behind
 LIB_NO_DAEMON=1
 . tests/lib.sh

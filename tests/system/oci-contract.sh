@@ -1,6 +1,6 @@
 #!/bin/sh
 # oci: kapsel-oci alone, as the callers of runc's command line use it: words, statuses, files, nothing held
-# timeout: 120
+# timeout: 240
 LIB_NO_DAEMON=1
 . tests/lib.sh
 oci() { timeout 20 kapsel-oci --root "$T/oci" "$@"; }
@@ -59,12 +59,18 @@ is "list" "$(oci list -q)" web
 is "list as JSON" "$(oci list -f json | jq -c '[.[] | [.id, .pid, .status, .bundle]]')" \
 	"[[\"web\",$pid,\"running\",\"$T/web\"]]"
 ok "ps as JSON has init" sh -c "kapsel-oci --root '$T/oci' ps --format json web | jq -e 'index($pid) != null'"
+is "list: each as state has it" "$(oci list -f json | jq -c '.[0]')" "$(oci state web | jq -c .)"
+like "ps: a table" "$(oci ps web)" "^UID +PID .*"
+is "ps: init's line, and no other's" "$(oci ps web | awk -v p="$pid" '$2 == p { print "init" } $2 == 1 { print "stranger" }')" init
+is "ps with its own words" "$(oci ps web -o pid,comm | awk -v p="$pid" '$1 == p { print $2 }')" sh
+run ps web -o comm
+like "ps without the column" "$code $err" '^1 .*no column PID'
 run kill web NOSUCH
 like "no such signal" "$code $err" "^1 .*'NOSUCH' is no signal"
 for _ in $(seq 40); do [ ! -s "$T/web/rootfs/pid" ] || break; sleep 0.05; done
-for s in 0 SIGCONT cont; do
+for s in 0 18 SIGCONT cont; do
 	run kill web $s
-	[ $s = 0 ] || is "a signal is $s" "$code$out$err" 0
+	is "a signal is $s" "$code$out$err" 0
 done
 run kill web
 is "kill is TERM" "$code$out$err" 0
@@ -137,6 +143,10 @@ is "a JSON log: one record a failure" "$(jq -s 'length' "$T/log.json")" 2
 is "with level, words and a time" "$(jq -sr '.[1] | "\(.level) \(.msg) \(.time | test("^20..-..-..T..:..:.*Z$"))"' "$T/log.json")" \
 	"error container does not exist: nobody true"
 like "and on stderr as well" "$err" 'container does not exist: nobody'
+is "the log can be read by everybody" "$(stat -c %a "$T/log.json")" 644
+bundle faulty true '.process.cwd = "x" | .process.user.uid = -1 | .root.path = 3'
+run --log "$T/faults.json" --log-format json create --bundle "$T/faulty" x
+is "all faults of a file are one record" "$code $(jq -sc 'map(.level)' "$T/faults.json")" '1 ["error"]'
 run --log "$T/log.json" --log-format json list
 is "success writes none" "$code $(wc -l <"$T/log.json")" "0 2"
 
@@ -200,13 +210,56 @@ set +e
 wait "$exec_pid"
 sleep 0.1
 set -e
+run pause bg
 run delete --force bg
-is "delete --force ends everything" "$code$out$err $(pgrep -c '^sleep$' || :)" "0 0"
+is "delete --force ends everything, frozen as it may be" "$code$out$err $(pgrep -c '^sleep$' || :)" "0 0"
+
+# ---- nothing of ours keeps the caller's pipes
+bundle tty 'sleep 1000' "$cgroup | .process.terminal = true"
+python3 -c 'import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(1)
+got = s.accept()[0].recvmsg(9, 64) # held, or the terminal hangs up
+while not os.path.exists(sys.argv[1] + ".end"):
+	time.sleep(0.1)' "$T/console" >/dev/null 2>&1 </dev/null &
+for _ in $(seq 100); do [ ! -S "$T/console" ] || break; sleep 0.1; done
+sleep 0.1
+is "create with a terminal" "$(cd "$T/tty" && timeout 20 sh -c "
+	kapsel-oci --root '$T/oci' create --console-socket '$T/console' tty 2>&1 </dev/null | cat; echo end")" end
+is "in the bundle that we stand in" "$(oci state tty | jq -r .bundle)" "$T/tty"
+is "start" "$(timeout 20 sh -c "kapsel-oci --root '$T/oci' start tty 2>&1 | cat; echo end")" end
+is "kill" "$(timeout 20 sh -c "kapsel-oci --root '$T/oci' kill tty 9 2>&1 | cat; echo end")" end
+is "delete" "$(timeout 20 sh -c "kapsel-oci --root '$T/oci' delete --force tty 2>&1 | cat; echo end")" end
+touch "$T/console.end"
+
+# ---- a cgroup that somebody has frozen
+frozen=
+for d in /sys/fs/cgroup/freezer /sys/fs/cgroup; do
+	[ -z "$frozen" ] && mkdir -p "$d/$CG/cold" || continue
+	if [ -e "$d/$CG/cold/freezer.state" ]; then frozen=$d/$CG/cold/freezer.state; echo FROZEN >"$frozen"
+	elif [ -e "$d/$CG/cold/cgroup.freeze" ]; then frozen=$d/$CG/cold/cgroup.freeze; echo 1 >"$frozen"
+	fi
+done
+bundle cold true "$cgroup"
+run create --bundle "$T/cold" cold
+like "is not created in" "$code $err" '^1 .*has processes in it or is frozen'
+rmdir "${frozen%/*}" "${frozen%/cold/*}" 2>/dev/null || :
 
 # ---- what asks nothing of the machine
 like "version" "$(oci --version | tr '\n' ' ')" '^kapsel-oci version [0-9.]+ commit: .* spec: 1\.3\.0 $'
 is "features" "$(oci features | jq -r '[.ociVersionMin, .ociVersionMax, .linux.mountExtensions.idmap.enabled != null,
 	(.mountOptions | index("rro") != null)] | join(" ")')" "1.0.0 1.3.0 true true"
 is "features: what is not there is not claimed" "$(oci features 2>&1 | jq -r '.annotations // {} | keys[]' | grep -c checkpoint)" 0
+if [ -d "${KAPSEL_OCI_SCHEMA-}/schema" ] && python3 -c 'import jsonschema' 2>/dev/null; then
+	oci features >"$T/features.json"
+	ok "features: as the schema of 1.3.0 has it" python3 -W ignore -c '
+import json, jsonschema, pathlib, sys
+schema = pathlib.Path(sys.argv[1], "schema", "features-schema.json")
+jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(schema)),
+    resolver=jsonschema.RefResolver(schema.as_uri(), json.load(open(schema))))' "$KAPSEL_OCI_SCHEMA" "$T/features.json"
+else
+	echo "skip - features: no schema, or no python3-jsonschema"
+fi
 ok "help" oci --help
 ok "a command's help" oci create --help

@@ -1,6 +1,6 @@
 #!/bin/sh
 # oci: kapsel-oci update, events, checkpoint and restore, as runc's callers use them
-# timeout: 60
+# timeout: 180
 LIB_NO_DAEMON=1
 . tests/lib.sh
 oci() { timeout 20 kapsel-oci --root "$T/oci" "$@"; }
