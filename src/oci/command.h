@@ -62,6 +62,8 @@ void remove_pid_file(const struct options *o);
 void pass_listen_fds(struct job *j, struct options *o, struct oci_process *p);
 int read_facts(const struct options *o, struct facts *f, struct kerr *e);
 int open_bundle(struct job *j, const char *path, struct kerr *e);
+/* On the host: where a container's own directory has the socket for NOTIFY_SOCKET. */
+const char *notify_directory(struct job *j, const struct options *o, const char *id);
 void print(const struct buf *b);
 
 /* judge.c */
@@ -90,6 +92,13 @@ int on_console(void *arg, int master, struct kerr *e); /* container_order.consol
 int send_pidfd(struct job *j, const char *what, int pidfd, struct kerr *e);
 /* Signals, and what comes over the terminal. Return: the exit status, or -1. */
 int pass_on_until_end(struct job *j, struct container *c, struct kerr *e);
+
+/* notify.c */
+void notify_plan(struct job *j, const struct options *o, const char *id);
+int notify_make(const struct job *j, struct kerr *e);
+int notify_listen(int run_dir);
+bool notify_turn(int *from, pid_t pid);		   /* true when it is said, and @from closed */
+void notify_wait(int *from, pid_t pid, int pidfd); /* until it is ready, or has ended */
 
 /* inside.c */
 int cmd_exec(struct options *o, int argc, char **argv, struct kerr *e);

@@ -11,7 +11,8 @@ void job_init(struct job *j)
 {
 	memset(j, 0, sizeof *j);
 	j->a = arena_new();
-	j->bundle_dir = j->run_dir = j->console_socket = j->pidfd_socket = j->master = -1;
+	j->bundle_dir = j->run_dir = j->console_socket = j->pidfd_socket = j->master = j->notify =
+		-1;
 }
 
 void job_free(struct job *j)
@@ -28,6 +29,7 @@ void job_free(struct job *j)
 	fd_closep(&j->console_socket);
 	fd_closep(&j->pidfd_socket);
 	fd_closep(&j->master);
+	fd_closep(&j->notify);
 	arena_free(j->a);
 }
 

@@ -65,6 +65,7 @@ static int prepare(struct job *j, struct options *o, const char *id, bool wait, 
 		return -1;
 	po.bundle = j->bundle;
 	pass_listen_fds(j, o, &j->spec.process);
+	notify_plan(j, o, id);
 	if (str_eq(o->cgroup_manager, "disabled"))
 		j->facts.cgroup_writable = false;
 	if (job_plan(j, &po, e))
@@ -94,8 +95,11 @@ static struct container *create(struct job *j, struct options *o, bool sibling, 
 		.arg = j };
 	struct container *c;
 
-	if (path_make(j->run_dir, "config.json", j->config.data, j->config.len, 0600, e))
+	if (path_make(j->run_dir, "config.json", j->config.data, j->config.len, 0600, e) ||
+		notify_make(j, e))
 		return NULL;
+	if (!j->plan.options.wait_start)
+		j->notify = j->notifies ? notify_listen(j->run_dir) : -1;
 	c = container_create(&order, e);
 	filter_keep(c, order.cache);
 	if (c && (send_pidfd(j, "standard", container_pidfd(c), e) ||
@@ -150,12 +154,14 @@ static int start_one(struct options *o, const char *id, struct kerr *e)
 {
 	struct record r;
 	CLEANUP_FD int dir = container_lock(o, id, &r, e);
+	CLEANUP_FD int init = -1;
 	struct job j;
 	int rc = -1;
 
 	if (dir < 0)
 		return -1;
 	job_init(&j);
+	j.notify = r.waits ? notify_listen(dir) : -1;
 	if (!r.waits) {
 		kerr_fail(e, KERR_WRONG_STATE, 0, "cannot start a container in the %s state",
 			record_status(&r));
@@ -167,6 +173,8 @@ static int start_one(struct options *o, const char *id, struct kerr *e)
 		rc = run_hooks(&j, dir, OCI_HOOK_POSTSTART, "running", e);
 		if (rc)
 			delete_one(o, id, true, NULL);
+		else if (j.notify >= 0 && (init = pidfd_open_known(r.pid, r.start_time, NULL)) >= 0)
+			notify_wait(&j.notify, r.pid, init);
 	}
 	job_free(&j);
 	record_free(&r);
@@ -198,6 +206,8 @@ int cmd_run(struct options *o, int argc, char **argv, struct kerr *e)
 		unlock_dir(j.run_dir);
 		state_json(&j, "running", j.pid, &state);
 		rc = container_hooks(&j.spec, OCI_HOOK_POSTSTART, &state, e);
+		if (rc == 0 && o->detach)
+			notify_wait(&j.notify, j.pid, container_pidfd(c));
 		if (rc == 0 && !o->detach)
 			rc = pass_on_until_end(&j, c, e);
 		if (rc < 0 || (!o->detach && !o->keep)) {

@@ -21,6 +21,8 @@ struct job {
 	uint64_t start_time, created;
 	char *cgroup;
 	int console_socket, pidfd_socket; /* connected; -1 */
+	bool notifies;			  /* has a socket of ours in it, for NOTIFY_SOCKET */
+	int notify;			  /* that socket, -1 */
 	int master;			  /* of the terminal, when that is ours to serve; -1 */
 };
 void job_init(struct job *j);

@@ -213,3 +213,13 @@ void print(const struct buf *b)
 {
 	fwrite(buf_str(b), 1, b->len, stdout);
 }
+
+const char *notify_directory(struct job *j, const struct options *o, const char *id)
+{
+	CLEANUP_FD int root = root_dir(o, true, NULL);
+	CLEANUP_BUF struct buf path = BUF_INIT;
+
+	return root >= 0 && fd_path(root, &path, NULL) == 0
+		       ? arena_printf(j->a, "%s/%s/notify", buf_str(&path), id)
+		       : "/"; /* create will say what is the matter with it */
+}

@@ -14,7 +14,7 @@
  * -------------------------------------------------------------------------------------------------
  */
 
-enum { SEND_MS = 5000 };
+enum { SEND_MS = 5000, NOTIFY_MS = 200 };
 
 int connect_sockets(
 	struct job *j, const struct options *o, bool terminal, bool detached, struct kerr *e)
@@ -156,7 +156,7 @@ static void give_input(struct relay *r)
 		r->from = r->to;
 }
 
-static void relay(struct relay *r)
+static void relay(struct job *j, struct relay *r)
 {
 	bool hung_up = false;
 
@@ -170,7 +170,9 @@ static void relay(struct relay *r)
 				.events = POLLIN },
 		};
 
-		if (poll(p, ARRAY_LEN(p), -1) < 0)
+		if (j->notify >= 0)
+			notify_turn(&j->notify, j->pid);
+		if (poll(p, ARRAY_LEN(p), j->notify >= 0 ? NOTIFY_MS : -1) < 0)
 			continue;
 		if (p[1].revents)
 			take_signal(r);
@@ -205,7 +207,7 @@ static int with_terminal(struct job *j, int pidfd, const sigset_t *all, struct k
 		return kerr_fail(e, KERR_PROCESS_SETUP, errno, "signalfd");
 	fcntl(r.master, F_SETFL, O_RDWR | O_NONBLOCK);
 	raw(&r);
-	relay(&r);
+	relay(j, &r);
 	if (r.tty >= 0)
 		tcsetattr(r.tty, TCSANOW, &r.before);
 	close(r.signals);
@@ -228,6 +230,8 @@ int pass_on_until_end(struct job *j, struct container *c, struct kerr *e)
 
 		if (sig > 0 && sig != SIGCHLD && sig != SIGPIPE)
 			pidfd_signal(pidfd, sig, NULL);
+		if (j->notify >= 0)
+			notify_turn(&j->notify, j->pid);
 	}
 	return status_of(pidfd, e);
 }

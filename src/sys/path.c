@@ -728,7 +728,8 @@ int path_listen(int dir, const char *name, int type, mode_t mode, struct kerr *e
 	if (fchmod(s, mode) < 0 || bind(s, (struct sockaddr *)&a, sizeof a) < 0)
 		return kerr_fail(e, errno == EADDRINUSE ? KERR_ALREADY_EXISTS : KERR_PATH_WRITE,
 			errno, "bind %s", name);
-	if (fchmodat(dir, name, mode, 0) < 0 || listen(s, 4096) < 0) {
+	if (fchmodat(dir, name, mode, 0) < 0 ||
+		((type & 0xf) != SOCK_DGRAM && listen(s, 4096) < 0)) {
 		int saved = errno;
 
 		unlinkat(dir, name, 0);

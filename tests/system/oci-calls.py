@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""oci-calls.py pidfd SOCKET COMMAND... | console SOCKET COMMAND... | tty ROWS COLUMNS COMMAND... | resize COMMAND...
+"""oci-calls.py pidfd SOCKET COMMAND... | console SOCKET COMMAND... | tty ROWS COLUMNS COMMAND... | resize COMMAND... |
+notify SOCKET INNER COMMAND...
 
 The caller's side of a socket or a terminal. pidfd, console: what came with the one message, then COMMAND's status.
-tty: COMMAND with a terminal of ours as 0-2, "exit\r" typed once "ready" is printed; what it printed, then its status."""
-import array, fcntl, os, pty, select, socket, struct, subprocess, sys, termios
+notify: what COMMAND had said on that NOTIFY_SOCKET. tty: COMMAND with a terminal of ours as 0-2, "exit\r" typed once "ready" is printed; what it printed, then its status."""
+import array, fcntl, os, pty, select, socket, struct, subprocess, sys, termios, time
 
 
 def accept_fd(path, command):
@@ -86,6 +87,26 @@ def tty(rows, columns, command, change=None):
     print(said.replace("\r\n", " "), code, "restored" if restored else "NOT RESTORED")
 
 
+def notify(path, inner, command):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(path)
+    s.settimeout(20)
+    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ, NOTIFY_SOCKET=path))
+    for _ in range(100):  # what the container does, by the socket's name on this side
+        try:
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"STATUS=x\nREADY=1\n", inner)
+            break
+        except OSError:
+            time.sleep(0.1)
+    said = []
+    for _ in range(2):
+        data, control, _, _ = s.recvmsg(4096, socket.CMSG_SPACE(64))
+        said.append(data.decode().replace("\n", " ").strip())
+        for _, _, got in control:
+            os.close(array.array("i", got[:4])[0])
+    print(";".join(said), p.wait(20))
+
+
 what, rest = sys.argv[1], sys.argv[2:]
 if what == "pidfd":
     pidfd(rest[0], rest[1:])
@@ -93,5 +114,7 @@ elif what == "console":
     console(rest[0], rest[1:])
 elif what == "tty":
     tty(int(rest[0]), int(rest[1]), rest[2:])
+elif what == "notify":
+    notify(rest[0], rest[1], rest[2:])
 elif what == "resize":
     tty(24, 80, rest, change=(50, 132))

@@ -127,6 +127,20 @@ is "run hands them down, too" "$(sh -c 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"' - 
 ex --preserve-fds 40 bg true
 like "one that is not open" "$code $err" '^255 .*fd 3 is to be preserved and is not open'
 
+# ---- NOTIFY_SOCKET
+bundle says 'echo "$NOTIFY_SOCKET"; test -S "$NOTIFY_SOCKET" && echo there; sleep 1000' "$cgroup"
+said=$(calls notify "$T/n" "$T/oci/says/notify/notify.sock" $K run --detach --bundle "$T/says" --pid-file "$T/says.pid" says \
+	>"$T/says.out" 2>&1; cat "$T/says.out")
+is "a container that is ready: by its number here, and a barrier" "$(printf '%s\n' "$said" | grep READY)" \
+	"READY=1 MAINPID=$(cat "$T/says.pid");BARRIER=1 0"
+is "it has a socket of its own" "$(printf '%s\n' "$said" | grep -v READY | tr '\n' ' ')" "/run/notify/notify.sock there "
+run delete --force says
+NOTIFY_SOCKET="$T/n2" oci create --bundle "$T/says" --pid-file "$T/says.pid" says >"$T/says.out" 2>&1 </dev/null
+is "start waits for that as well" "$(calls notify "$T/n3" "$T/oci/says/notify/notify.sock" $K start says)" \
+	"READY=1 MAINPID=$(cat "$T/says.pid");BARRIER=1 0"
+run delete --force says
+is "delete" "$code$err$(ls -A "$T/oci")" 0bg
+
 # ---- killing
 run kill bg 0
 is "signal 0" "$code$err" 0
