@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -65,25 +66,41 @@ static void remove_dir(const char *path)
 		log_warning("%s is left behind", path);
 }
 
+enum { MOST_ENV = 6 };
+
+/* What a user's configuration and cache are found by, and nothing else of the caller's. */
+static void make_env(struct cli *k, char *env[MOST_ENV])
+{
+	static const char *const users[] = { "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
+		"XDG_STATE_HOME" };
+	size_t n = 0;
+
+	env[n++] = arena_strdup(
+		k->a, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	for (size_t i = 0; getauxval(AT_EUID) != 0 && i < ARRAY_LEN(users); i++)
+		if (getenv(users[i]))
+			env[n++] = arena_printf(k->a, "%s=%s", users[i], getenv(users[i]));
+	env[n] = NULL;
+}
+
 static int spawn_daemon(
 	struct cli *k, struct standalone *s, const char *program, int lifeline, struct kerr *e)
 {
 	const char *argv[] = { "kapseld", "--foreground", "--run-dir", s->dir, "--state-dir",
 		arena_printf(k->a, "%s/state", s->dir), "--socket", k->host, "--lifeline", "3",
 		NULL };
+	char *env[MOST_ENV];
 	const int fds[] = { -1, s->log, s->log, lifeline };
 	const struct spawn sp = { .path = program,
 		.exe_fd = -1,
 		.argv = (char *const *)(uintptr_t)argv,
-		.envp =
-			(char *const[]) {
-				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-				NULL },
+		.envp = env,
 		.fds = fds,
 		.nfds = ARRAY_LEN(fds),
 		.cwd_fd = -1,
 		.new_session = true };
 
+	make_env(k, env);
 	s->pidfd = spawn_run(&sp, NULL, e);
 	return s->pidfd < 0 ? kerr_step(e, "start %s", program) : 0;
 }

@@ -192,6 +192,9 @@ static int open_dirs(struct daemon *d, struct kerr *e)
 	d->run_dir = open_dir(AT_FDCWD, d->config.run_dir, 0711, e);
 	if (d->run_dir < 0 || take_lock(d, e))
 		return -1;
+	/* Cleaners of users' runtime directories leave alone what is sticky. */
+	if (geteuid() != 0 && d->lifeline < 0 && fchmod(d->run_dir, 01711) < 0)
+		return kerr_fail(e, KERR_PATH_WRITE, errno, "mode of %s", d->config.run_dir);
 	d->containers_dir = open_dir(d->run_dir, "c", 0700, e);
 	if (d->containers_dir < 0)
 		return -1;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -249,9 +250,17 @@ int programs_find(struct daemon *d, struct kerr *e)
 		d->oci ? "kapsel-monitor" : "kapsel-oci", b.data);
 }
 
-static char *const environment[] = {
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL
-};
+static char *environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	NULL, NULL };
+
+/* A user's executor keeps its filters there when kapseld, being for one call, has no cache. */
+static void add_runtime_dir(void)
+{
+	const char *runtime = getauxval(AT_EUID) == 0 ? NULL : getenv("XDG_RUNTIME_DIR");
+
+	if (runtime && environment[1] == NULL)
+		environment[1] = mem_printf("XDG_RUNTIME_DIR=%s", runtime);
+}
 
 static int run_program(
 	const char *path, const char *const *argv, const int *fds, size_t nfds, struct kerr *e)
@@ -264,8 +273,10 @@ static int run_program(
 		.nfds = nfds,
 		.cwd_fd = -1,
 		.new_session = true };
-	CLEANUP_FD int pidfd = spawn_run(&s, NULL, e);
+	CLEANUP_FD int pidfd = -1;
 
+	add_runtime_dir();
+	pidfd = spawn_run(&s, NULL, e);
 	return pidfd < 0 ? -1 : 0;
 }
 

@@ -177,6 +177,11 @@ mine code 'echo out; echo err >&2; exit 3' "$one"
 is "--standalone: output and exit status" "$(k --standalone run "$T/user/code" 2>"$T/user/err" || echo $?)" "$(printf 'out\n3')"
 like "--standalone: what goes without is said" "$(cat "$T/user/err")" 'device rules are passed over'
 like "--standalone: refused by the field" "$(k --standalone run "$T/user/no" 2>&1 || echo "exit $?")" '/process/scheduler/policy: .*KAPSEL-NODE-PRIVILEGE'
+mine filter 'echo ran' "$one"' | .linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW",
+	"syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}'
+u rm -rf "$run/kapsel-seccomp"
+is "--standalone: a seccomp profile" "$(k --standalone run "$T/user/filter" 2>/dev/null)" ran
+is "--standalone: its filter is kept for the user's next call" "$(find "$run/kapsel-seccomp" -type f | wc -l)" 1
 is "--standalone leaves nothing" "$(ls "$run" | grep -v -e kapsel-oci -e kapsel-seccomp; pgrep -u $me || :)" ""
 user_daemon() {
 	u kapseld --foreground 2>>"$T/user/log" &
@@ -188,6 +193,7 @@ user_daemon() {
 }
 user_daemon
 is "its own kapseld: the socket" "$(stat -c '%F %u' "$run/kapsel/kapseld.sock")" "socket $me"
+is "its own kapseld: its run directory is sticky" "$(stat -c '%a %u' "$run/kapsel")" "1711 $me"
 is "its own kapseld: the state is in its home" "$(stat -c %u "$T/user/home/.local/state/kapsel/journal")" $me
 is "kapsel finds it" "$(k run "$T/user/code" 2>/dev/null || echo $?)" "$(printf 'out\n3')"
 mine daemon 'trap "exit 0" TERM; echo here; while :; do sleep 0.1; done' "$many | .process.user.uid = 5"
