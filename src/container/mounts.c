@@ -600,8 +600,17 @@ int do_root_propagation(struct container *c, const struct op *op, size_t i, stru
 
 int do_root_readonly(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
+	const char *cwd = c->p->process->cwd;
+
 	(void)op;
 	(void)i;
+	/* Images name working directories that they do not have: later it could not be made. */
+	if (cwd && !str_eq(cwd, "/")) {
+		CLEANUP_FD int dir = path_in(c->root, cwd, O_PATH | O_DIRECTORY, 0, NULL);
+
+		if (dir < 0)
+			dir = path_in_mkdirs(c->root, cwd, 0755, 0, 0, NULL);
+	}
 	return set_attr(c->root, 0, MOUNT_ATTR_RDONLY, 0, 0, 0, e);
 }
 

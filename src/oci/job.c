@@ -129,6 +129,8 @@ int record_write(const struct job *j, struct kerr *e)
 	json_put_string(&o, "cgroup", j->cgroup ? j->cgroup : "");
 	json_put_bool(&o, "sharesPids", !oci_new_ns(&j->spec, OCI_NS_PID));
 	json_put_u64(&o, "owner", geteuid());
+	if (j->spec.process.args.n == 0)
+		json_put_bool(&o, "empty", true);
 	put_annotations(&o, json_get(j->spec.at, "annotations"));
 	json_end_object(&o);
 	return path_replace(j->run_dir, "oci.json", b.data, b.len, 0600, false, e);
@@ -156,6 +158,7 @@ int record_read(int run_dir, struct record *r, struct kerr *e)
 	r->shares_pids = json_get_bool(r->root, "sharesPids", false);
 	r->pid = (pid_t)json_get_i64(r->root, "pid", 0);
 	r->start_time = json_get_u64(r->root, "startTime", 0);
+	r->empty = json_get(r->root, "empty") != NULL;
 	if (str_eq(json_get_string(r->root, "bootId", ""), boot))
 		pidfd = pidfd_open_known(r->pid, r->start_time, NULL);
 	r->runs = pidfd >= 0;

@@ -165,6 +165,8 @@ static int start_one(struct options *o, const char *id, struct kerr *e)
 	if (!r.waits) {
 		kerr_fail(e, KERR_WRONG_STATE, 0, "cannot start a container in the %s state",
 			record_status(&r));
+	} else if (r.empty) {
+		kerr_fail(e, KERR_CONFIG_REQUIRED, 0, "the configuration has no process to start");
 	} else if (container_start(dir, deadline_in_ms(60000), e) == 0) {
 		j.id = r.id;
 		j.bundle = r.bundle;

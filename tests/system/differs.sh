@@ -1,0 +1,4 @@
+#!/bin/sh
+# differs: a thirteenth of the differential test (make check-diff)
+# timeout: 180
+exec tests/compat/diff/run.sh --part "${PART:-1}/13"
