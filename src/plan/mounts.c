@@ -358,9 +358,19 @@ static bool binds_dev(const struct oci_spec *s)
 	return false;
 }
 
+/* A privileged container is given all devices of its host; its own pty master is a link to its
+ * devpts. */
+static bool is_host_ptmx(const struct oci_device *d)
+{
+	return str_eq(d->path, "/dev/ptmx") && d->type == S_IFCHR && d->major.v == 5 &&
+	       d->minor.v == 2;
+}
+
 void build_devices(struct build *b)
 {
-	if (!binds_dev(b->s)) {
+	bool own_dev = binds_dev(b->s);
+
+	if (!own_dev) {
 		for (size_t i = 0; i < ARRAY_LEN(default_devices); i++)
 			if (!in_config(b->s, default_devices[i].path))
 				device(b, default_devices[i].path, S_IFCHR, 0666,
@@ -373,6 +383,8 @@ void build_devices(struct build *b)
 	for (size_t i = 0; i < b->s->linux_.devices.n; i++) {
 		const struct oci_device *d = &b->s->linux_.devices.v[i];
 
+		if (!own_dev && is_host_ptmx(d))
+			continue;
 		device(b, d->path, (mode_t)d->type, d->mode.set ? (mode_t)d->mode.v : 0666,
 			(unsigned)d->major.v, (unsigned)d->minor.v,
 			d->uid.set ? (uint32_t)d->uid.v : 0, d->gid.set ? (uint32_t)d->gid.v : 0,
