@@ -312,20 +312,21 @@ static void begin_line(struct json_out *o, const char *type, const char *id)
 	json_put_string(o, "id", id);
 }
 
-static void say_stats(struct figures *f, const char *id)
+static void say_stats(const struct figures *of, const char *id)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
 	struct json_out o = JSON_OUT(&b);
+	struct figures f = *of;
 
-	f->o = &o;
+	f.o = &o;
 	begin_line(&o, "stats", id);
 	json_key(&o, "data");
 	json_begin_object(&o);
-	put_cpu(f);
-	put_memory(f);
-	put_pids(f);
-	put_block(f);
-	put_huge_pages(f);
+	put_cpu(&f);
+	put_memory(&f);
+	put_pids(&f);
+	put_block(&f);
+	put_huge_pages(&f);
 	json_key(&o, "intel_rdt");
 	json_begin_object(&o);
 	json_end_object(&o);
@@ -358,7 +359,7 @@ static uint64_t oom_kills(const struct figures *f)
 
 /* Until the container has ended, or nobody reads. The count stays with the cgroup: none is missed.
  */
-static void follow(struct figures *f, const char *id, int init, uint64_t interval)
+static void follow(const struct figures *f, const char *id, int init, uint64_t interval)
 {
 	uint64_t known = oom_kills(f), now;
 	deadline next = deadline_in_ms(interval);

@@ -201,7 +201,6 @@ static void judge_without_cgroup(struct build *b, const char *path, const struct
 
 	build_resources(b);
 	for (size_t i = from; i < b->p->n; i++) {
-		CLEANUP_BUF struct buf text = BUF_INIT;
 		struct kerr one = KERR_INIT;
 		const struct op *op = &b->p->op[i];
 
