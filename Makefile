@@ -1,4 +1,4 @@
-# make | deps | demo | check | check-san | check-vm | check-diff | coverage | lint | format | bench | fuzz | fields | install | clean
+# make | deps | demo | check | check-san | check-vm | check-compat | check-diff | coverage | lint | format | bench | fuzz | fields | install | clean
 # with V=1 SAN=1 COV=1 CC= MUSL= DESTDIR= PREFIX= SYSCONFDIR=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -85,6 +85,7 @@ check-san: need-deps
 	$(Q)$(MAKE) --no-print-directory SAN=1 CFLAGS='-O1 -g' tests build/san/bin/kapsel-monitor
 	$(Q)tests/run build/san $$(find build/san/tests/unit -type f -executable -name 'test_*')
 check-diff: need-deps ; $(Q)$(MAKE) --no-print-directory all && SLOW=3 tests/run $(B) tests/compat/diff/run.sh
+check-compat: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/compat/run
 coverage: need-deps ; $(Q)tests/tools/coverage
 check-vm: need-deps ; $(Q)$(MAKE) --no-print-directory all $(B)/tests/unit/cgroup/test_live && tests/run-vm $(B)
 lint: need-deps ; $(Q)$(MAKE) --no-print-directory all && tests/lint/run $(B)
@@ -99,6 +100,6 @@ install: all
 	install -Dm644 docs/examples/containers.conf.d-kapsel.conf $(DESTDIR)$(SYSCONFDIR)/containers/containers.conf.d/50-kapsel.conf
 	for s in 1 5 7 8; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$$s docs/man/*.$$s; done
 clean: ; $(Q)rm -rf build
-.PHONY: all tests deps need-deps demo check check-san check-vm check-diff coverage lint bench fuzz fields format install clean FORCE
+.PHONY: all tests deps need-deps demo check check-san check-vm check-compat check-diff coverage lint bench fuzz fields format install clean FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,10 +1,10 @@
 #!/bin/bash
 # tests/compat/containerd.sh [RUNTIME...]: Debian's containerd and its shim, driven by ctr
-# timeout: 400
+# timeout: 1800
 NEED=containerd
 . tests/compat/lib.sh
 
-ctr() { timeout 15 /usr/bin/ctr --address "$D/sock" --namespace compat "$@"; }
+ctr() { timeout 60 /usr/bin/ctr --address "$D/sock" --namespace compat "$@"; }
 run() { ctr run --runtime io.containerd.runc.v2 --runc-binary "$RUNTIME" "$@"; }
 IMG=localhost/compat:1
 daemon() {
@@ -135,9 +135,9 @@ events() {
 	gone v2 TERM >"$D/out" 2>&1 # sleep is pid 1: deaf to it
 	ctr tasks delete --force v2 >"$D/out" 2>&1
 	ctr containers rm v2
-	run --memory-limit 16777216 "$IMG" v3 sh -c 'exec tail /dev/zero' >"$D/out" 2>&1
+	run --memory-limit 16777216 "$IMG" v3 sh -c 'sleep 1; tail /dev/zero; sleep 1' >"$D/out" 2>&1
 	ctr containers rm v3
-	sleep 0.5
+	until_ok 5 grep '/tasks/delete.*"v3"' "$D/events"
 	kill "$e"
 	is "events: a life" "$(last_of v1)" "/tasks/create /tasks/start /tasks/exit /tasks/delete"
 	is "events: exec, pause" "$(last_of v2)" "/tasks/create /tasks/start /tasks/exec-added /tasks/exec-started /tasks/exit /tasks/paused /tasks/resumed /tasks/exit /tasks/delete"
@@ -148,14 +148,14 @@ restart() {
 	run -d "$IMG" r2 sleep 992
 	kill -KILL "$daemon"
 	wait "$daemon"
-	p=$(pgrep -f 'sleep 992' | head -n 1)
-	ok "containerd was killed, the containers live" kill -0 "$p"
+	r2=$(pgrep -f '^sleep 992')
+	ok "containerd was killed, the containers live" kill -0 "$r2"
 	daemon
 	is "after the restart: running" "$(status r1) $(status r2)" "RUNNING RUNNING"
 	is "after the restart: exec" "$(ctr tasks exec --exec-id e1 r1 echo still)" still
 	kill "$daemon"
 	wait "$daemon"
-	kill -KILL "$p"
+	kill -KILL "$r2"
 	daemon
 	is "ended while containerd was away" "$(status r2)" STOPPED
 	is "its status was kept" "$(delete r2)" 137

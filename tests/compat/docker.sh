@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/compat/docker.sh [RUNTIME...]: Debian's dockerd, with a containerd of its own
-# timeout: 400
+# timeout: 1800
 NEED="docker.io containerd iptables"
 . tests/compat/lib.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # tests/compat/podman.sh [RUNTIME...]: Debian's Podman and conmon, as root
-# timeout: 400
+# timeout: 1800
 NEED="podman conmon containernetworking-plugins iptables"
 . tests/compat/lib.sh
 
