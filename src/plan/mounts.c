@@ -385,7 +385,7 @@ void build_devices(struct build *b)
 
 		if (!own_dev && is_host_ptmx(d))
 			continue;
-		device(b, d->path, (mode_t)d->type, d->mode.set ? (mode_t)d->mode.v : 0666,
+		device(b, d->path, (mode_t)d->type, d->mode.set ? (mode_t)d->mode.v & 07777 : 0666,
 			(unsigned)d->major.v, (unsigned)d->minor.v,
 			d->uid.set ? (uint32_t)d->uid.v : 0, d->gid.set ? (uint32_t)d->gid.v : 0,
 			d->at);

@@ -399,6 +399,11 @@ static void check_devices(struct parse *p, const struct oci_linux *l)
 		if (typed(d->at, d->type) && d->type != S_IFIFO &&
 			(json_get(d->at, "major") == NULL || json_get(d->at, "minor") == NULL))
 			fault(p, KERR_CONFIG_REQUIRED, d->at, "a device needs major and minor");
+		/* Podman gives st_mode whole */
+		if (typed(d->at, d->type) && (d->mode.v & S_IFMT) != 0 &&
+			(d->mode.v & S_IFMT) != (uint64_t)d->type)
+			fault(p, KERR_CONFIG_CONFLICT, place(d->at, "fileMode"),
+				"its type of file is not the device's");
 		for (size_t j = 0; j < i; j++)
 			if (d->path && str_eq(d->path, l->devices.v[j].path)) {
 				fault(p, KERR_CONFIG_DUPLICATE, place(d->at, "path"),

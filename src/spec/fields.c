@@ -255,7 +255,8 @@ static const struct field device_rows[] = {
 	{ "major", F_OPT_I64, AT(struct oci_device, major), I64(0, 4095), .doc = "major number" },
 	{ "minor", F_OPT_I64, AT(struct oci_device, minor), I64(0, 1048575),
 		.doc = "minor number" },
-	{ "fileMode", F_OPT_U64, AT(struct oci_device, mode), 0, 07777, .doc = "mode, in decimal" },
+	{ "fileMode", F_OPT_U64, AT(struct oci_device, mode), 0, 0177777,
+		.doc = "mode, in decimal" },
 	{ "uid", F_OPT_U64, AT(struct oci_device, uid), ID, .doc = "owner inside" },
 	{ "gid", F_OPT_U64, AT(struct oci_device, gid), ID, .doc = "group inside" },
 };
