@@ -1,4 +1,4 @@
 #!/bin/sh
 # differs: a thirteenth of the differential test (make check-diff)
-# timeout: 180
+# timeout: 400
 exec tests/compat/diff/run.sh --part "${PART:-1}/13"
