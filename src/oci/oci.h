@@ -44,7 +44,7 @@ struct record {
 	bool runs;
 	bool paused;
 	bool shares_pids; /* init is not the first of a pid namespace of its own */
-	bool empty; /* the configuration has no program */
+	bool empty;	  /* the configuration has no program */
 };
 int record_write(const struct job *j, struct kerr *e);
 int record_read(int run_dir, struct record *r, struct kerr *e);
