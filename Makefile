@@ -45,7 +45,7 @@ $(B)/bin/kapseld: $(call lib,daemon api store supervise net cgroup log wire $(CO
 	$(call dyn,-lyajl -lmnl -lm -lpthread)
 $(B)/bin/kapsel: $(call lib,cli api log $(CORE) heap,$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)))
-$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup spec wire $(CORE) heap,$S)
+$(B)/bin/kapsel-oci: $(call lib,oci container store plan seccomp cgroup systemd spec wire $(CORE) heap,$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl -lseccomp,$(call a,libyajl_s.a) $(if $(MUSL),-Wl$(comma)-u$(comma)__fprintf_chk )$(call a,libseccomp.a)) -lm)
 $(B)/bin/kapsel-monitor: $(call lib,monitor log store supervise cgroup wire $(CORE),$S)
 	$(call static,$(if $(SAN)$(COV),-lyajl,$(call a,libyajl_s.a)) -lm -lpthread)

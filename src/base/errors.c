@@ -98,6 +98,11 @@ static const struct kerr_row rows[KERR_COUNT] = {
 	[KERR_CGROUP_BUSY] = { "KAPSEL-CGROUP-BUSY", "The cgroup is in use by something else.",
 		"Choose another linux.cgroupsPath, or stop what runs there.", API_BUSY,
 		RETRY_LATER },
+	[KERR_SYSTEMD] = { "KAPSEL-SYSTEMD",
+		"systemd did not do what the systemd cgroup manager asked for.",
+		"Check that systemd runs on the node and `systemctl status` of the unit; or leave "
+		"--systemd-cgroup out.",
+		API_FAILED, RETRY_LATER },
 	[KERR_SECCOMP] = { "KAPSEL-SECCOMP", "The seccomp profile could not be compiled or loaded.",
 		"Check linux.seccomp; very long profiles exceed the kernel's 4,096 instructions.",
 		API_INVALID, RETRY_NEVER },
