@@ -62,6 +62,14 @@ struct cgroup; /* owns its directory fds until cgroup_free() */
  */
 int cgroup_make(const char *path, const char *parent, struct cgroup **out, struct kerr *e);
 /**
+ * cgroup_adopt() - what another has made, and the same in the hierarchies that it has left out
+ * @holder: the one process that may be in it
+ *
+ * For the cgroups of a unit of systemd's. cgroup_remove() removes all of them, if they are still
+ * there. Return: as cgroup_make().
+ */
+int cgroup_adopt(const char *path, pid_t holder, struct cgroup **out, struct kerr *e);
+/**
  * cgroup_hold() - the parent of many: made now, kept when the last cgroup in it goes
  * @path: as for cgroup_make(), which then gets NULL for the parent
  *

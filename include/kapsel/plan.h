@@ -9,6 +9,7 @@
 #include <kapsel/cgroup.h>
 #include <kapsel/seccomp.h>
 #include <kapsel/spec.h>
+#include <kapsel/systemd.h>
 
 /* ---- facts: what the node can do --------------------------------------------------------------
  */
@@ -84,6 +85,8 @@ enum op_side { SIDE_EXECUTOR, SIDE_INIT };
 
 enum op_kind {
 	OP_CGROUP_MAKE,	     /* E  target: cgroup path; all controllers' directories */
+	OP_CGROUP_SCOPE,     /* E  u.scope: started by systemd, held for init; its cgroup made */
+	OP_CGROUP_SETTLE,    /* E  init is in its scope: nothing else holds it any more; u.scope */
 	OP_CGROUP_WRITE,     /* E  u.write */
 	OP_CGROUP_DEVICES,   /* E  u.devices: rules; v1 files or a v2 program */
 	OP_NAMESPACE_JOIN,   /* E  u.ns: opened and its type checked; entered around the clone */
@@ -164,6 +167,7 @@ struct op {
 			const char *usage; /* refused when this file's number is above the value */
 			bool read_back;
 		} write;
+		struct systemd_scope scope;
 		struct {
 			const struct cgroup_device *v;
 			size_t n;
@@ -240,6 +244,7 @@ struct plan_options {
 	const char *id;		   /* NULL: "ID" is printed where it would stand */
 	const char *bundle;	   /* absolute path, for relative sources in messages; or NULL */
 	const char *cgroup_parent; /* used where the config has no cgroupsPath; e.g. "/kapsel" */
+	bool systemd_cgroup;	   /* a scope, not a cgroup of our own making */
 	bool wait_start;	   /* create: OP_WAIT_START and startContainer hooks after it */
 	bool volatile_root;	   /* --volatile */
 	uint64_t volatile_bytes;
@@ -273,6 +278,9 @@ int plan_exec(struct arena *a, const struct oci_spec *spec, const struct oci_pro
  */
 int plan_update(struct arena *a, const struct oci_spec *spec, const struct facts *facts,
 	struct plan *out, struct kerr *e);
+/* What systemd is told of @r, so that it does not undo it. */
+void plan_scope_properties(struct arena *a, const struct oci_resources *r, const struct facts *f,
+	const struct systemd_property **v, size_t *n);
 const char *op_kind_name(enum op_kind k);	       /* "mount" */
 void plan_text(const struct plan *p, struct buf *out); /* byte-stable; no value of process.env */
 void plan_json(const struct plan *p, struct buf *out);

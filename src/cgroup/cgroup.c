@@ -273,13 +273,28 @@ static void take_back(struct cgroup *c)
 	cgroup_free(c);
 }
 
+static bool has_others(const struct part *p, pid_t holder)
+{
+	CLEANUP_BUF struct buf b = BUF_INIT;
+	char *save = NULL;
+
+	if (holder == 0)
+		return !part_is_empty(p);
+	list_procs(p->dir, 0, &b);
+	for (char *line = b.len ? strtok_r(b.data, "\n", &save) : NULL; line;
+		line = strtok_r(NULL, "\n", &save))
+		if (strtol(line, NULL, 10) != holder)
+			return true;
+	return false;
+}
+
 /* What we have just made has nobody in it. */
-static bool is_taken(struct cgroup *c)
+static bool is_taken(struct cgroup *c, pid_t holder)
 {
 	bool old = false;
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (!c->part[i].made && !part_is_empty(&c->part[i]))
+		if (!c->part[i].made && has_others(&c->part[i], holder))
 			return true;
 		old |= !c->part[i].made;
 	}
@@ -293,7 +308,8 @@ static bool is_below(const char *path, const char *parent)
 	return n && str_starts(path, parent) && (path[n] == '/' || path[n] == '\0');
 }
 
-int cgroup_make(const char *path, const char *parent, struct cgroup **out, struct kerr *e)
+static int make(
+	const char *path, const char *parent, pid_t holder, struct cgroup **out, struct kerr *e)
 {
 	const struct hierarchies *h = hierarchies(e);
 	struct cgroup *c;
@@ -321,7 +337,7 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 			rc = make_part(p, &h->v[i], path, keep, e);
 		}
 		/* Below our own parent it may be what a crash has left; else it is another's. */
-		if (!p->made && !ours)
+		if (!p->made && !ours && !holder)
 			p->keep = components(path);
 		c->n++;
 		if (rc) {
@@ -334,7 +350,7 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 		return kerr_fail(
 			e, KERR_CGROUP, 0, "no cgroup hierarchy is mounted at /sys/fs/cgroup");
 	}
-	if (is_taken(c)) {
+	if (is_taken(c, holder)) {
 		kerr_fail(
 			e, KERR_CGROUP_BUSY, 0, "cgroup %s has processes in it or is frozen", path);
 		take_back(c);
@@ -342,6 +358,16 @@ int cgroup_make(const char *path, const char *parent, struct cgroup **out, struc
 	}
 	*out = c;
 	return 0;
+}
+
+int cgroup_make(const char *path, const char *parent, struct cgroup **out, struct kerr *e)
+{
+	return make(path, parent, 0, out, e);
+}
+
+int cgroup_adopt(const char *path, pid_t holder, struct cgroup **out, struct kerr *e)
+{
+	return make(path, NULL, holder, out, e);
 }
 
 /* ---- the parent of many

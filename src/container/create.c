@@ -40,17 +40,23 @@ int step_failed(const struct op *op, struct kerr *e)
 /* ---- operations
  * --------------------------------------------------------------------------------------------- */
 
+void note_cgroup(struct container *c)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+
+	cgroup_save(c->cgroup, &text);
+	free(c->cgroup_text);
+	c->cgroup_text = buf_take(&text);
+}
+
 static int cgroup_op(struct container *c, const struct op *op, size_t i, struct kerr *e)
 {
 	const char *parent = c->p->options.cgroup_parent ? c->p->options.cgroup_parent : "/kapsel";
-	CLEANUP_BUF struct buf text = BUF_INIT;
 
 	(void)i;
 	if (cgroup_make(op->target, c->o->parent_stays ? NULL : parent, &c->cgroup, e))
 		return -1;
-	cgroup_save(c->cgroup, &text);
-	free(c->cgroup_text);
-	c->cgroup_text = buf_take(&text);
+	note_cgroup(c);
 	return 0;
 }
 
@@ -268,6 +274,8 @@ static int affinity_op(struct container *c, const struct op *op, size_t i, struc
 
 static const op_fn executor_ops[OP_COUNT] = {
 	[OP_CGROUP_MAKE] = cgroup_op,
+	[OP_CGROUP_SCOPE] = scope_op,
+	[OP_CGROUP_SETTLE] = settle_op,
 	[OP_CGROUP_WRITE] = cgroup_write_op,
 	[OP_CGROUP_DEVICES] = cgroup_devices_op,
 	[OP_CGROUP_CHOWN] = cgroup_chown_op,
@@ -826,10 +834,13 @@ static void undo(struct container *c)
 		else if (is_our_child(c))
 			pidfd_wait(c->pidfd, &info, true, NULL);
 	}
+	end_holder(c);
+	if (c->cgroup && c->o->exec_target < 0)
+		cgroup_kill(c->cgroup, deadline_in_ms(GONE_MS), NULL);
+	stop_scope(c);
 	if (c->cgroup && c->o->exec_target < 0) {
 		CLEANUP_ERR struct kerr why = KERR_INIT;
 
-		cgroup_kill(c->cgroup, deadline_in_ms(GONE_MS), NULL);
 		if (cgroup_remove(c->cgroup, deadline_in_ms(GONE_MS), &why))
 			log_warning("cgroup %s: %s", cgroup_path(c->cgroup), why.message);
 	}
@@ -933,7 +944,7 @@ struct container *container_create(const struct container_order *o, struct kerr 
 	c->o = o;
 	c->p = o->plan;
 	c->pidfd = c->netns = c->sync = c->listen = c->root = c->empty = c->slave = c->status =
-		c->notify = c->old_time = c->inits_proc = -1;
+		c->notify = c->old_time = c->inits_proc = c->holder = -1;
 	if (run_all(c, e)) {
 		undo(c);
 		container_free(c);
@@ -981,6 +992,7 @@ void container_free(struct container *c)
 	if (c == NULL)
 		return;
 	close_detached(c);
+	end_holder(c);
 	free(c->fd);
 	free(c->id);
 	free(c->cgroup_name);

@@ -10,6 +10,8 @@ struct container {
 	const struct plan *p;
 	struct cgroup *cgroup;
 	char *cgroup_text;
+	const struct systemd_scope *scope; /* that has been started; NULL: none */
+	int holder;			   /* pidfd of who is in it until init is; -1 */
 	pid_t pid;
 	int pidfd;
 	uint64_t start_time;
@@ -68,6 +70,13 @@ int clone_init(struct container *c, const struct op *op, struct kerr *e);
 uint64_t hook_ms(const struct oci_hook *h); /* how long it may take */
 /* @orphans: this process takes in what a hook leaves behind, so that a time-out ends that, too. */
 int run_hook(const struct oci_hook *h, const struct buf *state, bool orphans, struct kerr *e);
+
+/* scope.c: the systemd cgroup manager's */
+int scope_op(struct container *c, const struct op *op, size_t i, struct kerr *e);
+int settle_op(struct container *c, const struct op *op, size_t i, struct kerr *e);
+void note_cgroup(struct container *c);
+void end_holder(struct container *c);
+void stop_scope(struct container *c);
 
 /* init side */
 void init_main(void *container); /* does not return */

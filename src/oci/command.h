@@ -64,6 +64,8 @@ int read_facts(const struct options *o, struct facts *f, struct kerr *e);
 int open_bundle(struct job *j, const char *path, struct kerr *e);
 /* On the host: where a container's own directory has the socket for NOTIFY_SOCKET. */
 const char *notify_directory(struct job *j, const struct options *o, const char *id);
+/* The cgroup manager of a create; other commands know it from the record. */
+bool uses_systemd(const struct options *o);
 void print(const struct buf *b);
 
 /* judge.c */

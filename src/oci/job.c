@@ -103,6 +103,16 @@ void job_state(void *arg, const char *status, pid_t pid, struct buf *out)
 	state_json(arg, status, pid, out);
 }
 
+/* Who deletes it is not always told again who has made its cgroup. */
+static void put_scope(struct json_out *o, const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->op[i].kind == OP_CGROUP_SCOPE) {
+			json_put_string(o, "scope", p->op[i].u.scope.unit);
+			json_put_bool(o, "scopeOfUser", p->op[i].u.scope.user);
+		}
+}
+
 int record_write(const struct job *j, struct kerr *e)
 {
 	CLEANUP_BUF struct buf b = BUF_INIT;
@@ -128,6 +138,7 @@ int record_write(const struct job *j, struct kerr *e)
 	json_put_string(&o, "created", time_text(j->created, created));
 	json_put_string(&o, "cgroup", j->cgroup ? j->cgroup : "");
 	json_put_bool(&o, "sharesPids", !oci_new_ns(&j->spec, OCI_NS_PID));
+	put_scope(&o, &j->plan);
 	json_put_u64(&o, "owner", geteuid());
 	if (j->spec.process.args.n == 0)
 		json_put_bool(&o, "empty", true);
@@ -156,6 +167,8 @@ int record_read(int run_dir, struct record *r, struct kerr *e)
 	r->bundle = json_get_string(r->root, "bundle", "");
 	r->cgroup = json_get_string(r->root, "cgroup", "");
 	r->shares_pids = json_get_bool(r->root, "sharesPids", false);
+	r->scope = json_get_string(r->root, "scope", "");
+	r->user_scope = json_get_bool(r->root, "scopeOfUser", false);
 	r->pid = (pid_t)json_get_i64(r->root, "pid", 0);
 	r->start_time = json_get_u64(r->root, "startTime", 0);
 	r->empty = json_get(r->root, "empty") != NULL;

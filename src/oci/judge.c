@@ -64,7 +64,9 @@ static void say_warnings(const struct kerr *w)
 static int judge(struct job *j, const struct options *o, const char *bundle, struct kerr *e)
 {
 	struct spec_options so = { .strict = o->strict, .warn_unknown = true };
-	struct plan_options po = { .id = NULL, .bundle = NULL, .wait_start = true };
+	struct plan_options po = {
+		.id = NULL, .bundle = NULL, .systemd_cgroup = uses_systemd(o), .wait_start = true
+	};
 
 	if (open_bundle(j, bundle, e) || read_facts(o, &j->facts, e))
 		return -1;

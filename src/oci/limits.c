@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESOURCES_BYTES = 1 << 20 };
+enum { RESOURCES_BYTES = 1 << 20, SYSTEMD_MS = 25000 };
 
 const struct limit_flag update_limits[LIMIT_FLAGS] = {
 	{ "memory", "memory", "limit", LIMIT_BYTES, "limit of memory; -1 lifts that of swap, too",
@@ -134,6 +134,18 @@ static void fill_in(struct cgroup *c, const struct facts *f, struct oci_resource
 		r->cpu.period = (struct opt_u64) { strtoull(end, NULL, 10), true };
 }
 
+/* Else it would set the old ones again one day. */
+static int tell_systemd(struct job *j, const struct record *r, struct kerr *e)
+{
+	const struct systemd_property *v;
+	size_t n;
+
+	if (*r->scope == '\0')
+		return 0;
+	plan_scope_properties(j->a, &j->spec.linux_.resources, &j->facts, &v, &n);
+	return systemd_set_properties(r->scope, r->user_scope, v, n, deadline_in_ms(SYSTEMD_MS), e);
+}
+
 static int update(struct job *j, struct options *o, const struct record *r, struct kerr *e)
 {
 	CLEANUP_BUF struct buf text = BUF_INIT;
@@ -151,7 +163,8 @@ static int update(struct job *j, struct options *o, const struct record *r, stru
 		facts_read(&j->facts, e) || cgroup_open(r->cgroup, &c, e))
 		return -1;
 	fill_in(c, &j->facts, res);
-	rc = plan_update(j->a, &j->spec, &j->facts, &j->plan, e) || container_update(c, &j->plan, e)
+	rc = plan_update(j->a, &j->spec, &j->facts, &j->plan, e) ||
+			     container_update(c, &j->plan, e) || tell_systemd(j, r, e)
 		     ? -1
 		     : 0;
 	cgroup_free(c);

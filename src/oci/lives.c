@@ -57,7 +57,10 @@ static void say_passed_over(const struct plan *p)
 static int prepare(struct job *j, struct options *o, const char *id, bool wait, struct kerr *e)
 {
 	struct spec_options so = { .need_process = !wait };
-	struct plan_options po = { .id = id, .cgroup_parent = PARENT, .wait_start = wait };
+	struct plan_options po = { .id = id,
+		.cgroup_parent = PARENT,
+		.systemd_cgroup = uses_systemd(o),
+		.wait_start = wait };
 
 	j->id = id;
 	if (check_id(id, e) || open_bundle(j, o->bundle ? o->bundle : ".", e) ||
@@ -368,6 +371,16 @@ int cmd_kill(struct options *o, int argc, char **argv, struct kerr *e)
 	return rc;
 }
 
+/* Nobody is in it any more: if systemd does not hear us, it ends the scope by itself. */
+static void stop_scope(const struct record *r)
+{
+	CLEANUP_ERR struct kerr why = KERR_INIT;
+
+	if (*r->scope &&
+		systemd_stop_scope(r->scope, r->user_scope, deadline_in_ms(DELETE_MS), &why))
+		log_warning("%s: %s", r->scope, why.message);
+}
+
 static int end_container(const struct record *r, struct kerr *e)
 {
 	CLEANUP_FD int pidfd = r->runs ? pidfd_open_known(r->pid, r->start_time, NULL) : -1;
@@ -377,10 +390,11 @@ static int end_container(const struct record *r, struct kerr *e)
 	if (pidfd >= 0)
 		pidfd_signal(pidfd, SIGKILL, NULL);
 	if (*r->cgroup && cgroup_open(r->cgroup, &c, NULL) == 0) {
-		rc = cgroup_kill(c, deadline_in_ms(DELETE_MS), e) ||
-				     cgroup_remove(c, deadline_in_ms(DELETE_MS), e)
-			     ? -1
-			     : 0;
+		rc = cgroup_kill(c, deadline_in_ms(DELETE_MS), e);
+		if (rc == 0)
+			stop_scope(r);
+		if (rc == 0)
+			rc = cgroup_remove(c, deadline_in_ms(DELETE_MS), e);
 		cgroup_free(c);
 	}
 	if (pidfd >= 0 && !poll_one(pidfd, POLLIN, deadline_in_ms(DELETE_MS)))

@@ -28,9 +28,9 @@ static const struct flag globals[] = {
 		.arg = "error|warning|info|debug" },
 	{ "debug", 0, FLAG_BOOL, AT(debug), "the same as --log-level debug", .arg = NULL },
 	{ "cgroup-manager", 0, FLAG_STRING, AT(cgroup_manager),
-		"who makes cgroups; disabled: there are none", .arg = "cgroupfs|disabled" },
-	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup), "not carried out by this version",
-		.arg = NULL },
+		"who makes cgroups; disabled: there are none", .arg = "cgroupfs|systemd|disabled" },
+	{ "systemd-cgroup", 0, FLAG_BOOL, AT(systemd_cgroup),
+		"the same as --cgroup-manager systemd", .arg = NULL },
 	{ "rootless", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "WORD" },
 	{ "criu", 0, FLAG_STRING, AT(ignored), "accepted and passed over", .arg = "PATH" },
 	{ "version", 'v', FLAG_BOOL, AT(version), "print the version and that of the specification",
@@ -405,13 +405,10 @@ static int refuse(const struct command *c, int argc, char **argv, struct kerr *e
 
 static int cgroup_manager(const struct options *o, struct kerr *e)
 {
-	if (o->systemd_cgroup || str_eq(o->cgroup_manager, "systemd"))
-		return kerr_fail(e, KERR_UNSUPPORTED, 0,
-			"--systemd-cgroup is not carried out by this version");
 	if (o->cgroup_manager && !str_eq(o->cgroup_manager, "cgroupfs") &&
-		!str_eq(o->cgroup_manager, "disabled"))
-		return kerr_fail(e, KERR_USAGE, 0, "--cgroup-manager %.40s: cgroupfs or disabled",
-			o->cgroup_manager);
+		!str_eq(o->cgroup_manager, "systemd") && !str_eq(o->cgroup_manager, "disabled"))
+		return kerr_fail(e, KERR_USAGE, 0,
+			"--cgroup-manager %.40s: cgroupfs, systemd or disabled", o->cgroup_manager);
 	return 0;
 }
 

@@ -38,6 +38,8 @@ struct record {
 	struct arena *a;
 	const struct json *root;
 	const char *id, *bundle, *cgroup;
+	const char *scope; /* systemd's unit; "": the cgroup is of our own making */
+	bool user_scope;
 	pid_t pid;
 	uint64_t start_time;
 	bool waits; /* created and not started: start.sock is there */

@@ -209,6 +209,11 @@ int open_bundle(struct job *j, const char *path, struct kerr *e)
 	return j->bundle_dir < 0 ? kerr_fail(e, KERR_BUNDLE_MISSING, errno, "%s", j->bundle) : 0;
 }
 
+bool uses_systemd(const struct options *o)
+{
+	return o->systemd_cgroup || str_eq(o->cgroup_manager, "systemd");
+}
+
 void print(const struct buf *b)
 {
 	fwrite(buf_str(b), 1, b->len, stdout);

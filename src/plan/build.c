@@ -248,7 +248,7 @@ static void build_cgroup(struct build *b)
 		judge_without_cgroup(b, path, at);
 		return;
 	}
-	if (!b->f->root) {
+	if (!b->f->root && !b->p->options.systemd_cgroup) {
 		parent = base_of(b, parent ? parent : "/kapsel");
 		b->p->options.cgroup_parent = parent;
 		if (path && *path == '/' && !is_below(path, b->f->cgroup_base))
@@ -256,11 +256,15 @@ static void build_cgroup(struct build *b)
 				"cgroup %s is not below %s, where this user's are", path,
 				b->f->cgroup_base);
 	}
-	if (path == NULL || *path == '\0')
+	if (b->p->options.systemd_cgroup) {
+		build_scope(b, at);
+		path = NULL;
+	} else if (path == NULL || *path == '\0')
 		path = arena_printf(b->a, "%s/%s", parent ? parent : "/kapsel", id);
 	else if (*path != '/')
 		path = arena_printf(b->a, "%s/%s", parent ? parent : "/kapsel", path);
-	add_op(b, OP_CGROUP_MAKE, SIDE_EXECUTOR, path, at);
+	if (path)
+		add_op(b, OP_CGROUP_MAKE, SIDE_EXECUTOR, path, at);
 	build_resources(b);
 	build_device_rules(b);
 	build_cgroup_owner(b);
@@ -366,6 +370,8 @@ static void build_namespaces(struct build *b)
 	/* Before it is another: joining is judged by the host's ids. */
 	if (b->f->cgroup_writable)
 		add_op(b, OP_CGROUP_JOIN, SIDE_INIT, "cgroup", NULL)->verified = true;
+	if (b->scope.unit)
+		build_settle(b);
 	if (user || oci_find_ns(b->s, OCI_NS_USER))
 		add_op(b, OP_BECOME_ROOT, SIDE_INIT, "0:0", NULL)->u.creds.keep_groups =
 			keeps_groups(b, &b->s->process.user);

@@ -13,6 +13,11 @@ struct build {
 	struct kerr *faults;
 	struct kerr warnings;
 	unsigned nth[OP_COUNT];
+	/* the systemd cgroup manager's */
+	struct systemd_scope scope;   /* name only */
+	struct systemd_property late; /* name NULL: none */
+	const char *late_file, *late_value;
+	const struct json *late_at;
 };
 /* Appends an operation; target may be NULL; at is where it comes from in the configuration, or
  * NULL. */
@@ -35,6 +40,11 @@ void judge_user(struct build *b, const struct oci_process *process);
 void judge_rootless_mount(struct build *b, const struct oci_mount *m, const struct op_mount *o);
 void judge_rootless_attributes(struct build *b, const struct oci_process *process);
 bool setgroups_denied(const struct build *b);
+/* What would keep init out of its cgroup if it were written before. */
+void build_late_resources(struct build *b);
+/* A scope, and the end of what holds it until init is in it. */
+void build_scope(struct build *b, const struct json *at);
+void build_settle(struct build *b);
 void build_mounts(struct build *b);
 bool mount_is_readonly(const struct oci_mount *m);
 void build_devices(struct build *b);

@@ -18,6 +18,8 @@ static const struct {
 	const char *name, *read_back;
 } kinds[OP_COUNT] = {
 	[OP_CGROUP_MAKE] = { "cgroup", "refused unless it is new or empty" },
+	[OP_CGROUP_SCOPE] = { "cgroup-scope", "systemd's answer, and /proc/PID/cgroup" },
+	[OP_CGROUP_SETTLE] = { "cgroup-settle", "the process that held it has ended" },
 	[OP_CGROUP_WRITE] = { "cgroup-write", "the file is read" },
 	[OP_CGROUP_DEVICES] = { "cgroup-devices",
 		"v1: devices.list; v2: BPF_PROG_QUERY, which shows that there is a program" },
@@ -219,9 +221,38 @@ static void seccomp_detail(struct buf *b, const struct oci_seccomp *s)
 		buf_addf(b, " listener=%s", s->listener_path);
 }
 
+static void scope_detail(struct buf *b, const struct systemd_scope *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct systemd_property *p = &s->v[i];
+
+		buf_addf(b, " %s=", p->name);
+		if (p->form == SYSTEMD_BOOL)
+			buf_adds(b, p->number ? "yes" : "no");
+		else if (p->form == SYSTEMD_U64 && p->number == UINT64_MAX)
+			buf_adds(b, "infinity");
+		else if (p->form == SYSTEMD_U64)
+			buf_addf(b, "%llu", (unsigned long long)p->number);
+		else if (p->form == SYSTEMD_STRING)
+			buf_addf(b, "'%s'", p->text);
+		for (size_t k = 0; p->form == SYSTEMD_STRINGS && k < p->n; k++)
+			buf_addf(b, "%s%s", k ? "," : "", p->words[k]);
+		for (size_t k = p->n; p->form == SYSTEMD_BYTES && k-- > 0;)
+			buf_addf(b, "%02x", p->bytes[k]);
+	}
+}
+
 static void detail(struct buf *b, const struct plan *p, const struct op *op)
 {
 	switch (op->kind) {
+	case OP_CGROUP_SCOPE:
+		buf_addf(b, " %s%s in %s", op->u.scope.user ? "the user's " : "", op->u.scope.unit,
+			op->u.scope.slice);
+		scope_detail(b, &op->u.scope);
+		break;
+	case OP_CGROUP_SETTLE:
+		scope_detail(b, &op->u.scope);
+		break;
 	case OP_CGROUP_WRITE:
 		buf_addf(b, " %s = %s", op->u.write.controller, op->u.write.value);
 		if (op->u.write.usage)

@@ -103,7 +103,7 @@ static bool is_missing(const struct build *b, enum cgroup_controller c, const ch
 	return false;
 }
 
-/* NULL: it has been refused. */
+/* NULL: it has been refused, or comes later. */
 static struct op *put(struct build *b, enum cgroup_controller c, const char *file,
 	const char *value, const struct json *at)
 {
@@ -114,6 +114,12 @@ static struct op *put(struct build *b, enum cgroup_controller c, const char *fil
 			has(b, c) ? "this node's kernel has no %s"
 				  : "this node has no %s controller",
 			has(b, c) ? file : cgroup_controller_name(c));
+		return NULL;
+	}
+	if (b->late.name && !b->late_file && str_eq(file, "pids.max")) {
+		b->late_file = file;
+		b->late_value = value;
+		b->late_at = at;
 		return NULL;
 	}
 	op = add_op(b, OP_CGROUP_WRITE, SIDE_EXECUTOR, file, at);
@@ -430,6 +436,12 @@ void build_resources(struct build *b)
 	block_devices(b, &res->block_io);
 	huge_pages(b, res);
 	others(b, res);
+}
+
+void build_late_resources(struct build *b)
+{
+	if (b->late_file)
+		put(b, CG_PIDS, b->late_file, b->late_value, b->late_at);
 }
 
 void plan_resources_doc(struct buf *out)

@@ -66,8 +66,8 @@ static void add_linux(struct json_out *o)
 	json_begin_object(o);
 	json_put_bool(o, "v1", true);
 	json_put_bool(o, "v2", true);
-	json_put_bool(o, "systemd", false);
-	json_put_bool(o, "systemdUser", false);
+	json_put_bool(o, "systemd", true);
+	json_put_bool(o, "systemdUser", true);
 	json_put_bool(o, "rdma", true);
 	json_end_object(o);
 	add_seccomp(o);

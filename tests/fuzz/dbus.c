@@ -24,7 +24,7 @@ static void as_message(const uint8_t *data, size_t len)
 
 static void as_conversation(const uint8_t *data, size_t len)
 {
-	static const char welcome[] = "OK 0\r\n";
+	static const char welcome[] = "DATA\r\nOK 0\r\n";
 	static const struct systemd_property v[] = { { .name = "TasksMax", .form = SYSTEMD_U64 } };
 	static const struct systemd_scope s = {
 		.unit = "a.scope", .slice = "system.slice", .v = v, .n = 1

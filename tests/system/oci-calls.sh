@@ -27,8 +27,6 @@ for g in "--root=$T/oci" "-root $T/oci" "-root=$T/oci --log-level debug -debug" 
 	# shellcheck disable=SC2086 # words
 	like "$g" "$(timeout 20 kapsel-oci $g list -q 2>&1)" '^bg$'
 done
-run --cgroup-manager systemd list
-like "systemd's cgroups are not there yet" "$code $err" '^1 .*systemd-cgroup is not carried out'
 run --cgroup-manager what list
 like "no such manager" "$code $err" '^1 .*cgroup-manager'
 is "relative paths: from where we are" "$(cd "$T" && timeout 20 kapsel-oci --root oci --log log state bg | jq -r .status)" running

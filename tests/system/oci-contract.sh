@@ -106,7 +106,7 @@ like "an unknown flag" "$code $err" '^1 .*flag provided but not defined: --bogus
 run create --bundle "$T/web" x --pid-file
 like "a flag without its value" "$code $err" '^1 .*flag needs an argument'
 run --systemd-cgroup create --bundle "$T/web" x
-like "what is not carried out is refused" "$code $err" '^1 .*systemd-cgroup is not carried out'
+like "a cgroup path is no scope of systemd's" "$code $err" '^1 .*slice:prefix:name'
 for c in checkpoint restore; do
 	run $c --help
 	like "$c is told not to be there" "$code $err" "^1 .*$c is not supported by kapsel-oci"

@@ -49,6 +49,7 @@ static void plan_of(struct arena *a, const char *name, const struct facts *f, st
 	CLEANUP_ERR struct kerr e = KERR_INIT;
 	struct spec_options so = { .strict = true, .need_process = true };
 	struct plan_options po = { .wait_start = true,
+		.systemd_cgroup = str_starts(name, "scope"),
 		.volatile_root = str_eq(name, "volatile"),
 		.volatile_bytes = 1 << 20 };
 	struct oci_process process;
