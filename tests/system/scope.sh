@@ -34,6 +34,7 @@ if [ -z "${LIB_HOST-}" ]; then
 	manager=$!
 	end_manager() {
 		rc=$?
+		set +e
 		kill "$manager"
 		wait "$manager" || :
 		for p in /sys/fs/cgroup/"$CG" /sys/fs/cgroup/*/"$CG"; do
