@@ -154,6 +154,10 @@ void heap_unshare(size_t more)
 {
 	char *to = (size_t)(end - at) < more ? end : at + more;
 
-	for (volatile char *p = at >= first && at <= first + FIRST ? first : at; p < to; p += PAGE)
-		*p = *p;
+	for (volatile char *p = at >= first && at <= first + FIRST ? first : at; p < to;
+		p += PAGE) {
+		char c = *p;
+
+		*p = c;
+	}
 }

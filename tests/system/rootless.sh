@@ -182,7 +182,7 @@ mine filter 'echo ran' "$one"' | .linux.seccomp = {"defaultAction": "SCMP_ACT_AL
 u rm -rf "$run/kapsel-seccomp"
 is "--standalone: a seccomp profile" "$(k --standalone run "$T/user/filter" 2>/dev/null)" ran
 is "--standalone: its filter is kept for the user's next call" "$(find "$run/kapsel-seccomp" -type f | wc -l)" 1
-is "--standalone leaves nothing" "$(ls "$run" | grep -v -e kapsel-oci -e kapsel-seccomp; pgrep -u $me || :)" ""
+is "--standalone leaves nothing" "$(find "$run" -mindepth 1 -maxdepth 1 ! -name kapsel-oci ! -name kapsel-seccomp; pgrep -u $me || :)" ""
 user_daemon() {
 	u kapseld --foreground 2>>"$T/user/log" &
 	for _ in $(seq 100); do
