@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { EXECUTOR_ENDS_MS = 2000 };
+
 static struct monitor *of_source(struct source *s, size_t offset)
 {
 	return (struct monitor *)(void *)((char *)s - offset);
@@ -29,6 +31,15 @@ void executor_first(struct monitor *m)
 			loop_end(m->loop, s);
 }
 
+/* One that joined a user namespace is the executor's child, and becomes ours with that one's end.
+ */
+static bool await_parent(struct monitor *m, siginfo_t *info)
+{
+	return !m->executor_gone &&
+	       poll_one(m->executor.fd, EPOLLIN, deadline_in_ms(EXECUTOR_ENDS_MS)) &&
+	       pidfd_wait(m->init.fd, info, true, NULL) == 0;
+}
+
 static enum source_answer init_ready(struct source *s, uint32_t events)
 {
 	struct monitor *m = MONITOR_OF(s, init);
@@ -36,9 +47,8 @@ static enum source_answer init_ready(struct source *s, uint32_t events)
 
 	(void)events;
 	executor_first(m);
-	/* Not our child after all: it has ended, and nobody will tell us how. */
-	if (pidfd_wait(s->fd, &info, true, NULL))
-		info = (siginfo_t) { 0 };
+	if (pidfd_wait(s->fd, &info, true, NULL) && !await_parent(m, &info))
+		info = (siginfo_t) { 0 }; /* nobody will tell us how it has ended */
 	else if (info.si_pid == 0)
 		return SOURCE_KEEP;
 	m->pidfd = -1;

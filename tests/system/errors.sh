@@ -149,6 +149,9 @@ wait $orphan && { echo "NOT OK - a container without a monitor ended well"; fail
 shown KAPSEL-MONITOR "$(cat "$T/err")"
 
 # between programs
+bundle scope true '.linux.cgroupsPath = "system.slice:t:t"'
+[ -d /run/systemd/system ] && echo KAPSEL-SYSTEMD >>"$T/raised" || # scope.sh has it there
+	raise KAPSEL-SYSTEMD kapsel-oci --root "$T/oci" --systemd-cgroup run -b "$T/scope" scope
 raise KAPSEL-USAGE kapsel strat
 raise KAPSEL-TIMEOUT kapsel --timeout 300ms run --rm "$T/here"
 raise KAPSEL-DAEMON-MISSING kapsel -H "$T/none" list
