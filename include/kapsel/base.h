@@ -224,6 +224,8 @@ void kerr_clear(struct kerr *e);
 void kerr_move(struct kerr *to, struct kerr *from); /* @to is cleared first */
 /* "step: message: No such file or directory" in one line, escaped; no pointer, no remedy. */
 void kerr_line(const struct kerr *e, struct buf *out);
+/* All of them in one line, each with its place; for a record of a log. */
+void kerr_faults(const struct kerr *e, struct buf *out);
 /* For a person: every fault with pointer and line:col, the code, the remedy; ends with \n. */
 void kerr_text(const struct kerr *e, struct buf *out);
 

@@ -319,7 +319,7 @@ void kerr_line(const struct kerr *e, struct buf *out)
 		buf_addf(out, ": %s", strerror(e->sys));
 }
 
-static void one_fault(const struct kerr *e, struct buf *out)
+static void add_place(const struct kerr *e, struct buf *out)
 {
 	if (e->line)
 		buf_addf(out, "%u:%u: ", e->line, e->column);
@@ -327,8 +327,24 @@ static void one_fault(const struct kerr *e, struct buf *out)
 		add_text(out, *e->pointer ? e->pointer : "/");
 		buf_adds(out, ": ");
 	}
+}
+
+static void one_fault(const struct kerr *e, struct buf *out)
+{
+	add_place(e, out);
 	kerr_line(e, out);
 	buf_addf(out, " [%s]\n", kerr_row(e->code)->name);
+}
+
+void kerr_faults(const struct kerr *e, struct buf *out)
+{
+	for (size_t i = 0; i <= e->nfaults; i++) {
+		const struct kerr *f = i ? &e->faults[i - 1] : e;
+
+		buf_adds(out, i ? "; " : "");
+		add_place(f, out);
+		kerr_line(f, out);
+	}
 }
 
 static bool same_code(const struct kerr *e)

@@ -268,8 +268,11 @@ static int change_directory(struct container *c, const struct op *op, size_t i, 
 
 	(void)i;
 	dir = path_in(c->root, op->target, O_PATH | O_DIRECTORY, 0, NULL);
+	/* A container's own is made; a command's is there, or its caller has mistyped it. */
 	if (dir < 0)
-		dir = path_in_mkdirs(c->root, op->target, 0755, 0, 0, e);
+		dir = c->o->exec_target < 0
+			      ? path_in_mkdirs(c->root, op->target, 0755, 0, 0, e)
+			      : path_in(c->root, op->target, O_PATH | O_DIRECTORY, 0, e);
 	if (dir < 0 || fchdir(dir) < 0)
 		return dir < 0 ? -1 : fail(e, "change to the working directory");
 	/* "(unreachable)" says that it is not below our root. */

@@ -63,7 +63,7 @@ int job_read(struct job *j, const struct spec_options *o, const struct spec_over
 	}
 	digest(j, over);
 	if (spec_parse(j->a, buf_str(&j->config), j->config.len, o, &j->spec, &j->warnings, e))
-		return -1;
+		return e && e->pointer == NULL ? kerr_step(e, "config.json") : -1;
 	return over ? spec_override(j->a, &j->spec, over, e) : 0;
 }
 

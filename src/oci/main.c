@@ -336,7 +336,7 @@ static void json_record(const struct kerr *e, struct buf *line)
 	CLEANUP_BUF struct buf message = BUF_INIT;
 	char now[TIME_TEXT];
 
-	kerr_line(e, &message);
+	kerr_faults(e, &message);
 	json_begin_object(&out);
 	json_put_string(&out, "level", "error");
 	json_put_string(&out, "msg", buf_str(&message));
