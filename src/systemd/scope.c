@@ -29,7 +29,7 @@ char *systemd_slice_path(const char *slice)
 	if (strcmp(slice, "-.slice") == 0)
 		return mem_strdup("");
 	for (size_t i = 0; i <= stem; i++) {
-		if (slice[i] != '-' && i < stem)
+		if (i < stem && slice[i] != '-')
 			continue;
 		/* A dash parts two names: neither is empty. */
 		if (i == 0 || slice[i - 1] == '-')
