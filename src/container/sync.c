@@ -2,6 +2,7 @@
 /* Executor and init take turns; a word a packet. End of file is execve's success: the socket is
  * CLOEXEC. */
 #include "private.h"
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,7 +69,12 @@ int sync_recv(int fd, int *got, deadline d, struct kerr *e)
 	char data[ERROR_BYTES];
 	int fds[SOCKET_MOST_FDS];
 	size_t nfds = 0;
-	ssize_t n = socket_recv(fd, data, sizeof data, fds, &nfds, d, e);
+	ssize_t n;
+
+	/* Not by a recvmsg() that fails: where the two share memory they share errno, and the other
+	 * one still runs while this one begins to wait. */
+	poll_one(fd, POLLIN, d);
+	n = socket_recv(fd, data, sizeof data, fds, &nfds, d, e);
 
 	for (size_t i = got && n > 0 ? 1 : 0; i < nfds; i++)
 		close(fds[i]);

@@ -2,8 +2,10 @@
 #include "../test.h"
 
 #include "../../../src/container/private.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- words between executor and init */
@@ -214,6 +216,28 @@ static void every_kind_of_operation_says_how_it_is_read_back(void **state)
 	}
 }
 
+/* Init may be on the executor's memory, and begins to wait while that one still runs. */
+static void waiting_leaves_errno_to_the_other_side(void **state)
+{
+	int pair[2];
+	pid_t other;
+
+	assert_int_equal(socket_pair(SOCK_SEQPACKET, pair, NULL), 0);
+	other = fork();
+	if (other == 0) {
+		poll_one(-1, 0, deadline_in_ms(100));
+		sync_send(pair[0], SYNC_TURN, -1, NULL);
+		_exit(0);
+	}
+	errno = ENOENT;
+	assert_int_equal(sync_recv(pair[1], NULL, deadline_in_ms(10000), NULL), SYNC_TURN);
+	assert_int_equal(errno, ENOENT);
+	waitpid(other, NULL, 0);
+	close(pair[0]);
+	close(pair[1]);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_cut_error_is_an_error_of_the_wire),
 		cmocka_unit_test(the_end_of_the_socket_is_zero),
 		cmocka_unit_test(nobody_waits_for_a_silent_init_for_ever),
+		cmocka_unit_test(waiting_leaves_errno_to_the_other_side),
 		cmocka_unit_test(an_fd_comes_with_its_word_and_strays_are_closed),
 		cmocka_unit_test(a_cpu_list_is_read_as_the_kernel_writes_it),
 		cmocka_unit_test(a_setting_is_the_same_only_where_the_kernel_rounds),
