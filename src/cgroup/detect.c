@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "private.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -229,7 +230,7 @@ void cgroup_delegated(char *out, size_t room)
 	path += strlen("0::");
 	path[strcspn(path, "\n")] = '\0';
 	while (is_given_to_us(h->v[0].fd, path) && strlen(path) < room) {
-		strcpy(out, path);
+		snprintf(out, room, "%s", path);
 		slash = strrchr(path, '/');
 		if (path[1] == '\0')
 			return;
